@@ -1,0 +1,182 @@
+/**
+ * One client connection: carries octets between socket and session, gathers the message, asks the mode. A failure of any kind ends
+ * this connection and nothing else.
+ */
+import type { Socket } from 'node:net';
+import type { Envelope } from '../message/envelope.ts';
+import { quoted } from '../message/text.ts';
+import { describeReply, reply } from '../wire/reply.ts';
+import { type SessionEvent, SmtpSession, startData } from '../wire/session.ts';
+import { Intake } from './intake.ts';
+import type { SmtpServerOptions } from './smtp-server.ts';
+
+/** Postfix is silent for as long as its own client is (its `smtpd_timeout` is 300 s). */
+const idleTimeout = 320_000;
+/** How long a client may take to hang up once we have said goodbye. */
+const lingerTime = 10_000;
+const maxUnread = 65_536;
+
+const senderTaken = reply(250, '1.0', 'Ok');
+const recipientTaken = reply(250, '1.5', 'Ok');
+const shuttingDown = reply(421, '3.2', 'Service is shutting down');
+const idleTooLong = reply(421, '4.2', 'Idle for too long');
+const internalError = reply(451, '3.0', 'Internal error');
+
+export class SmtpConnection {
+  readonly #socket: Socket;
+  readonly #options: SmtpServerOptions;
+  readonly #session: SmtpSession;
+  #envelope: Envelope | null = null;
+  #intake: Intake | null = null;
+  /** Aborted when the client goes away while the mode works on its message. */
+  #working: AbortController | null = null;
+  #unread = 0;
+  #stopping = false;
+
+  constructor(socket: Socket, options: SmtpServerOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#session = new SmtpSession(options);
+    socket.setTimeout(idleTimeout, () => this.#idle());
+    socket.on('data', chunk => this.#received(chunk as Buffer)); // no encoding is set
+    socket.on('drain', () => this.#flow());
+    socket.on('end', () => this.#ended());
+    // Postfix may reset the connection in the middle of anything; `close` follows.
+    socket.on('error', error => options.log.debug(`${options.label}: connection lost: ${quoted(error.message)}`));
+    socket.on('close', () => this.#ended());
+    this.#flush();
+  }
+
+  /** Ends the connection as soon as its transaction, if any, is over. */
+  stop(): void {
+    this.#stopping = true;
+    if (!this.#session.closed && !this.#session.inTransaction) this.#session.close(shuttingDown);
+    this.#flush();
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#session.closed) return;
+    this.#unread += chunk.length;
+    this.#session.feed(chunk);
+    this.#advance();
+  }
+
+  #advance(): void {
+    try {
+      for (let event = this.#session.next(); event !== null; event = this.#session.next()) this.#answer(event);
+      if (this.#working === null) this.#unread = 0;
+      if (this.#stopping && !this.#session.inTransaction && !this.#session.closed) this.#session.close(shuttingDown);
+    } catch (error) {
+      this.#crashed(error);
+    }
+    this.#flush();
+  }
+
+  #answer(event: SessionEvent): void {
+    const { reception, store } = this.#options;
+    switch (event.kind) {
+      case 'sender':
+        this.#session.answer(reception.sender(event.path) ?? senderTaken);
+        break;
+      case 'recipient':
+        this.#session.answer(reception.recipient(event.path) ?? recipientTaken);
+        break;
+      case 'data':
+        this.#envelope = event.envelope;
+        this.#intake = new Intake(store.open());
+        this.#session.answer(startData);
+        break;
+      case 'octets':
+        this.#intake?.take(event.wire, event.text, event.fault);
+        break;
+      case 'end':
+        this.#judge(event).catch(error => this.#crashed(error));
+    }
+  }
+
+  async #judge(end: SessionEvent & { kind: 'end' }): Promise<void> {
+    const intake = this.#intake;
+    const envelope = this.#envelope;
+    if (intake === null || envelope === null) throw new Error('end of a message that never began');
+    const { reception, clock, log, label } = this.#options;
+    const working = new AbortController();
+    this.#working = working;
+    try {
+      const receivedAt = clock();
+      const result = await intake.end(end.fault, end.wireOctets);
+      if ('defect' in result) {
+        const { defect } = result;
+        log.warn(
+          `${label}: refused message from ${quoted(envelope.from.address)}: ${describeReply(defect.reply)} (${quoted(defect.detail)})`,
+        );
+        this.#session.answer(defect.reply);
+      } else {
+        const { evidence } = result;
+        this.#session.answer(
+          await reception.message({ envelope, evidence, content: intake.spool, receivedAt, gone: working.signal }),
+        );
+      }
+    } finally {
+      this.#working = null;
+      this.#dropMessage();
+    }
+    this.#advance();
+  }
+
+  #dropMessage(): void {
+    this.#intake?.spool.discard();
+    this.#intake = null;
+    this.#envelope = null;
+  }
+
+  /** The client has hung up or half-closed: Postfix then wants no answer, so what is not delivered yet shall not be. */
+  #ended(): void {
+    this.#working?.abort();
+    if (this.#working === null) this.#dropMessage();
+    this.#socket.end();
+    if (this.#session.closed) this.#socket.destroySoon();
+  }
+
+  #idle(): void {
+    if (!this.#session.closed && this.#intake === null) this.#session.close(idleTooLong);
+    this.#flush();
+    if (this.#intake !== null) this.#socket.destroy();
+  }
+
+  #crashed(error: unknown): void {
+    const { log, label } = this.#options;
+    log.error(`${label}: unexpected failure in a connection: ${quoted(describeError(error), 2000)}`);
+    if (!this.#session.closed) this.#session.close(internalError);
+    this.#dropMessage();
+    this.#flush();
+  }
+
+  #flush(): void {
+    const output = this.#session.takeOutput();
+    const socket = this.#socket;
+    if (socket.writable && output !== '') socket.write(output, 'latin1');
+    if (this.#session.closed) {
+      if (!socket.writable) return;
+      // Not destroyed at once: with unread octets that would be a reset, and the client could lose our last words.
+      socket.end();
+      const timer = setTimeout(() => socket.destroy(), lingerTime);
+      socket.once('close', () => clearTimeout(timer));
+    }
+    this.#flow();
+  }
+
+  /** Reads on unless there is more to do first than memory should hold. */
+  #flow(): void {
+    const spool = this.#intake?.spool;
+    const waits = this.#socket.writableNeedDrain || (this.#working !== null && this.#unread > maxUnread);
+    if (spool?.full) {
+      this.#socket.pause();
+      spool.settled().then(() => this.#flow());
+    } else if (waits) this.#socket.pause();
+    else if (this.#socket.isPaused()) this.#socket.resume();
+  }
+}
+
+function describeError(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

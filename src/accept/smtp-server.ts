@@ -1,0 +1,77 @@
+/** Listens for SMTP or LMTP clients. An accept failure is logged and survived; stopping lets transactions end. */
+import { createServer, type Server } from 'node:net';
+import { quoted } from '../message/text.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/log.ts';
+import type { SpoolStore } from '../system/spool.ts';
+import type { SessionOptions } from '../wire/session.ts';
+import { SmtpConnection } from './smtp-connection.ts';
+import type { Reception } from './transaction.ts';
+
+export type SmtpServerOptions = SessionOptions &
+  Readonly<{
+    /** What log lines begin with: `Outgoing`, `Incoming`, `Transport`. */
+    label: string;
+    reception: Reception;
+    store: SpoolStore;
+    log: Log;
+    clock: Clock;
+  }>;
+
+export interface Listener {
+  readonly port: number;
+  /** Stops accepting, lets transactions end, at most for `grace` milliseconds. */
+  stop(grace: number): Promise<void>;
+}
+
+const backlog = 1024;
+const errorLogInterval = 1000;
+
+/** Resolves once the port is bound; rejects when it cannot be. */
+export function listen(host: string, port: number, options: SmtpServerOptions): Promise<Listener> {
+  const connections = new Set<{ connection: SmtpConnection; destroy(): void }>();
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
+    const entry = { connection: new SmtpConnection(socket, options), destroy: () => socket.destroy() };
+    connections.add(entry);
+    socket.once('close', () => connections.delete(entry));
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, backlog }, () => {
+      server.removeListener('error', reject);
+      survive(server, options);
+      const address = server.address();
+      resolve({
+        port: typeof address === 'object' && address !== null ? address.port : port,
+        stop: grace => stop(server, connections, grace),
+      });
+    });
+  });
+}
+
+/** libuv backs off by itself (on EMFILE it turns the waiting clients away); here the log is kept from flooding. */
+function survive(server: Server, { log, label, clock }: SmtpServerOptions): void {
+  let quietUntil = 0;
+  server.on('error', error => {
+    if (clock() < quietUntil) return;
+    quietUntil = clock() + errorLogInterval;
+    log.error(`${label}: cannot accept a connection: ${quoted(error.message)}`);
+  });
+}
+
+function stop(
+  server: Server,
+  connections: Set<{ connection: SmtpConnection; destroy(): void }>,
+  grace: number,
+): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(() => {
+      for (const { destroy } of connections) destroy();
+    }, grace);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    for (const { connection } of connections) connection.stop();
+  });
+}

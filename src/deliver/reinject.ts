@@ -1,0 +1,174 @@
+/**
+ * Gives a message back to Postfix, all or nothing: Postfix's answer is the answer, and when it refuses a single recipient nobody gets
+ * the message, because the client hears one answer for all. Waiting, connecting and sending share one deadline; when it passes or the
+ * client goes before our final dot, nothing is delivered.
+ */
+import type { Envelope } from '../message/envelope.ts';
+import { quoted } from '../message/text.ts';
+import type { Clock } from '../system/clock.ts';
+import { dial } from '../system/dial.ts';
+import type { Spool } from '../system/spool.ts';
+import { mailCommand, needsSmtpUtf8, rcptCommand, xforwardCommands } from '../wire/client-commands.ts';
+import { describeReply, isPositive, type Reply, relayed, reply } from '../wire/reply.ts';
+import { ConnectionPool, type Lease } from './pool.ts';
+import { type Lost, SmtpClient } from './smtp-client.ts';
+
+export type ReinjectOptions = Readonly<{
+  /** IP address of Postfix. */
+  address: string;
+  port: number;
+  /** Our name in EHLO. */
+  name: string;
+  clock: Clock;
+}>;
+
+export type Mail = Readonly<{ envelope: Envelope; content: Spool; deadline: number; gone: AbortSignal }>;
+
+/** The answer for the client and, where mail was not taken, the reason for the log. */
+export type ReinjectResult = Readonly<{ answer: Reply; failure: string | null }>;
+
+/** Postfix's reinjection service has 100 processes. */
+const maxConnections = 90;
+const idleTime = 5000;
+/** Past the deadline, how long Postfix's answer to the final dot is worth waiting for: our client hangs up then. */
+const answerGrace = 8000;
+
+const unavailable = reply(451, '3.2', 'Temporary failure, try again later');
+const noSmtpUtf8 = reply(553, '6.7', 'SMTPUTF8 is needed and the next hop does not offer it');
+
+export class Reinjector {
+  readonly #options: ReinjectOptions;
+  readonly #pool: ConnectionPool;
+
+  constructor(options: ReinjectOptions) {
+    this.#options = options;
+    const connect = () => new SmtpClient(dial(options.address, options.port));
+    this.#pool = new ConnectionPool({ connect, limit: maxConnections, idleTime });
+  }
+
+  /** Delivers the mail, whose memory is given back on the way. Never throws. */
+  async deliver(mail: Mail): Promise<ReinjectResult> {
+    const attempt = new Attempt(mail, this.#options.clock);
+    try {
+      const lease = await this.#pool.acquire(attempt.signal);
+      if (lease === null) return attempt.failed('no connection to Postfix was free');
+      attempt.use(lease.client);
+      let result = await this.#transact(lease, mail, attempt);
+      if (lease.reused && wentStale(result) && !attempt.dataBegun && !attempt.signal.aborted) {
+        this.#pool.renew(lease);
+        attempt.use(lease.client);
+        result = await this.#transact(lease, mail, attempt);
+      }
+      // After a refusal the connection may be in any state, and Postfix counts errors in it.
+      this.#pool.release(lease, !('lost' in result) && isPositive(result));
+      if ('lost' in result) return attempt.failed(result.lost);
+      if (isPositive(result)) return { answer: result, failure: null };
+      return { answer: relayed(result), failure: `Postfix said ${describeReply(result)}` };
+    } finally {
+      attempt.end();
+    }
+  }
+
+  close(): void {
+    this.#pool.close();
+  }
+
+  async #transact({ client, reused }: Lease, { envelope, content }: Mail, attempt: Attempt): Promise<Reply | Lost> {
+    if (!reused) {
+      const refusal = await client.greet(this.#options.name);
+      if (refusal !== null) return refusal;
+    }
+    const { extensions } = client;
+    if (needsSmtpUtf8(envelope.from, envelope.recipients) && !extensions.has('SMTPUTF8')) return noSmtpUtf8;
+    const forwarded = xforwardCommands(envelope.xforward, extensions);
+    const commands = [
+      ...forwarded,
+      mailCommand(envelope.from, extensions),
+      ...envelope.recipients.map(recipient => rcptCommand(recipient, extensions)),
+      'DATA\r\n',
+    ];
+    const replies = await client.exchange(commands, answer => answer.code >= 400);
+    if ('lost' in replies) return replies;
+    const refusal = replies.find(({ code }) => code >= 400);
+    if (refusal !== undefined) {
+      // DATA may have been accepted all the same: without hanging up the next octets would be a message.
+      client.abort('the transaction was refused');
+      return refusal;
+    }
+    if (replies.at(-1)?.code !== 354) return giveUp(client, 'unexpected answer to DATA');
+    attempt.dataBegun = true;
+    const early = await client.sendMessage(content, { release: true, beforeDot: () => attempt.sendDot() });
+    if (early !== null) return early;
+    const answer = await client.reply();
+    if ('lost' in answer || answer.code !== 354) return answer;
+    return giveUp(client, 'unexpected answer to the message');
+  }
+}
+
+function giveUp(client: SmtpClient, reason: string): Lost {
+  client.abort(reason);
+  return { lost: reason };
+}
+
+/** What a server does that closed an idle connection. */
+function wentStale(result: Reply | Lost): boolean {
+  return 'lost' in result || result.code === 421;
+}
+
+/** One delivery's deadline and cancellation. */
+class Attempt {
+  /** Octets of the message have gone out, and with them the memory they were in. */
+  dataBegun = false;
+  dotSent = false;
+  readonly #controller = new AbortController();
+  readonly #mail: Mail;
+  readonly #clock: Clock;
+  #client: SmtpClient | null = null;
+  #timer: NodeJS.Timeout;
+  #reason = '';
+
+  constructor(mail: Mail, clock: Clock) {
+    this.#mail = mail;
+    this.#clock = clock;
+    this.#timer = setTimeout(() => this.#cancel('the deadline passed'), mail.deadline - clock());
+    mail.gone.addEventListener('abort', this.#gone);
+    if (mail.gone.aborted) this.#gone();
+  }
+
+  /** Aborted when the mail must not be delivered any more. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  use(client: SmtpClient): void {
+    this.#client = client;
+    if (this.signal.aborted) client.abort(this.#reason);
+  }
+
+  /** From here on only the answer can be given up, not the delivery. */
+  sendDot(): void {
+    this.dotSent = true;
+    clearTimeout(this.#timer);
+    const wait = this.#mail.deadline - this.#clock() + answerGrace;
+    this.#timer = setTimeout(() => this.#client?.abort('no answer to the final dot'), wait);
+  }
+
+  failed(cause: string): ReinjectResult {
+    const reason = this.#reason === '' ? cause : this.#reason;
+    return { answer: unavailable, failure: `${quoted(reason)}${this.dotSent ? ' after the final dot' : ''}` };
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#mail.gone.removeEventListener('abort', this.#gone);
+  }
+
+  readonly #gone = () => this.#cancel('the client has gone');
+
+  #cancel(reason: string): void {
+    if (this.dotSent || this.#reason !== '') return;
+    this.#reason = reason;
+    this.#controller.abort();
+    this.#client?.abort(reason);
+  }
+}

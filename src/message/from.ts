@@ -1,0 +1,82 @@
+/**
+ * The From field (RFC 5322 3.6.2): who the reader will see as the author. It must name exactly one mailbox, because a check of the
+ * first says nothing of the second. Octet strings throughout.
+ */
+import { fieldValues, type Header } from './header.ts';
+import { FieldCursor } from './structured.ts';
+
+const atom = /[^\x00-\x20()<>[\]:;@\\,."\x7f]+/y;
+const literalText = /[^\x00-\x20[\]\\\x7f]*/y;
+
+/** The address of the only mailbox in the only From field, without comments, as written; null in every other case. */
+export function authorOf(header: Header): string | null {
+  const [value, ...more] = fieldValues(header, 'from');
+  return value === undefined || more.length > 0 ? null : parseMailbox(value);
+}
+
+/**
+ * Parses one mailbox: `addr-spec` or `[phrase] <addr-spec>`. Null for lists, groups, routes, quoted local parts that a Dot-string
+ * could not spell, and anything malformed.
+ */
+export function parseMailbox(value: string): string | null {
+  const cursor = new FieldCursor(value);
+  if (!cursor.skipBlanks()) return null;
+  const address = startsWithAddress(value) ? readAddress(cursor) : readNamed(cursor);
+  return address !== null && cursor.skipBlanks() && cursor.done ? address : null;
+}
+
+/** Whether the mailbox is a bare addr-spec: its `@` comes with no `<` before it, quoted strings and comments apart. */
+function startsWithAddress(value: string): boolean {
+  const cursor = new FieldCursor(value);
+  while (cursor.skipBlanks() && !cursor.done) {
+    if (cursor.next === '<') return false;
+    if (cursor.next === '@') return true;
+    if (cursor.next === '"') {
+      if (cursor.quotedString() === null) return false;
+    } else if (cursor.match(atom) === null) cursor.at++;
+  }
+  return false;
+}
+
+function readNamed(cursor: FieldCursor): string | null {
+  // A phrase: words, and the dots that many clients leave unquoted (RFC 5322 4.1).
+  while (cursor.next !== '<') {
+    const word = cursor.next === '"' ? cursor.quotedString() : cursor.take('.') ? '.' : cursor.match(atom);
+    if (word === null || !cursor.skipBlanks()) return null;
+  }
+  cursor.take('<');
+  const address = cursor.skipBlanks() ? readAddress(cursor) : null;
+  return address !== null && cursor.skipBlanks() && cursor.take('>') ? address : null;
+}
+
+function readAddress(cursor: FieldCursor): string | null {
+  const localPart = cursor.next === '"' ? readQuotedLocalPart(cursor) : readDotted(cursor);
+  if (localPart === null || !cursor.skipBlanks() || !cursor.take('@') || !cursor.skipBlanks()) return null;
+  const domain = cursor.next === '[' ? readLiteral(cursor) : readDotted(cursor);
+  return domain === null ? null : `${localPart}@${domain}`;
+}
+
+function readDotted(cursor: FieldCursor): string | null {
+  let text = cursor.match(atom);
+  if (text === null) return null;
+  for (;;) {
+    if (!cursor.skipBlanks()) return null;
+    if (!cursor.take('.')) return text;
+    if (!cursor.skipBlanks()) return null;
+    const more = cursor.match(atom);
+    if (more === null) return null;
+    text += `.${more}`;
+  }
+}
+
+function readQuotedLocalPart(cursor: FieldCursor): string | null {
+  const content = cursor.quotedString();
+  // Any other content can never equal a sender that is checked, and would only be a way to confuse.
+  return content !== null && /^[^\x00-\x20()<>[\]:;@\\,"\x7f]+$/.test(content) ? content : null;
+}
+
+function readLiteral(cursor: FieldCursor): string | null {
+  if (!cursor.take('[') || !cursor.skipBlanks()) return null;
+  const text = cursor.match(literalText);
+  return text !== null && cursor.skipBlanks() && cursor.take(']') ? `[${text}]` : null;
+}

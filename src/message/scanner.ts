@@ -1,0 +1,193 @@
+/**
+ * Gathers what a message is from its octets while they arrive, in one pass and flat memory: header fields, the parts of a top-level
+ * multipart, and whether the second part is an armored OpenPGP message. It judges nothing; `check` does, on the evidence.
+ */
+import { type Armor, ArmorReader } from './armor.ts';
+import { type ContentType, contentTypeOf, transferEncodingOf } from './content-type.ts';
+import { type Header, HeaderReader } from './header.ts';
+import { isBoundary, type MultipartFault, MultipartReader, type MultipartSink } from './multipart.ts';
+import { type TransferDecoder, transferDecoder } from './transfer.ts';
+
+/** What makes a message unusable before anything is judged. */
+export type MessageDefect = 'header too large' | 'malformed header';
+
+export type PartEvidence = Readonly<{
+  /** Null when the field is repeated or malformed. */
+  contentType: ContentType | null;
+  /** The decoded content; null when it is longer than 1 KiB or its encoding is malformed or unknown. */
+  text: string | null;
+  /** Set for the second part of a multipart/encrypted message that is application/octet-stream. */
+  armor: Armor | null;
+}>;
+
+export type MultipartEvidence = Readonly<{
+  fault: MultipartFault | null;
+  /** At most 3: nothing that is accepted has more than two. */
+  parts: readonly PartEvidence[];
+  preamble: Outside;
+  epilogue: Outside;
+}>;
+
+/** Text outside the parts: only blank lines; ASCII and at most 256 octets; anything else. */
+export type Outside = 'blank' | 'short ASCII' | 'other';
+
+export type Evidence = Readonly<{
+  defect: MessageDefect | null;
+  header: Header;
+  /** Null when the field is repeated or malformed. */
+  contentType: ContentType | null;
+  /** Null when the top type is not multipart. */
+  multipart: MultipartEvidence | null;
+}>;
+
+const maxParts = 3;
+const maxPartText = 1024;
+const maxOutsideText = 256;
+
+export class MessageScanner {
+  #headerReader: HeaderReader | null = new HeaderReader();
+  #header: Header = [];
+  #defect: MessageDefect | null = null;
+  #contentType: ContentType | null = null;
+  #multipart: MultipartScanner | null = null;
+
+  /** Takes the next octets of the message, dots unescaped, as octet string. */
+  feed(text: string): void {
+    if (this.#headerReader === null) {
+      this.#multipart?.feed(text, 0);
+      return;
+    }
+    const end = this.#headerReader.feed(text, 0);
+    if (end === 'oversize') {
+      this.#defect = 'header too large';
+      this.#headerReader = null;
+    } else if (end >= 0) {
+      this.#headerEnds(this.#headerReader);
+      if (end < text.length) this.#multipart?.feed(text, end);
+    }
+  }
+
+  end(): Evidence {
+    if (this.#headerReader !== null) this.#headerEnds(this.#headerReader);
+    const multipart = this.#multipart?.end() ?? null;
+    return {
+      defect: multipart?.fault === 'part header too large' ? 'header too large' : this.#defect,
+      header: this.#header,
+      contentType: this.#contentType,
+      multipart,
+    };
+  }
+
+  #headerEnds(reader: HeaderReader): void {
+    this.#headerReader = null;
+    const fields = reader.fields();
+    if (fields === 'oversize') this.#defect = 'header too large';
+    else if (fields === 'malformed') this.#defect = 'malformed header';
+    else {
+      this.#header = fields;
+      this.#contentType = contentTypeOf(fields);
+      if (this.#contentType?.type === 'multipart') this.#multipart = new MultipartScanner(this.#contentType);
+    }
+  }
+}
+
+class MultipartScanner implements MultipartSink {
+  readonly #encrypted: boolean;
+  readonly #reader: MultipartReader | null;
+  readonly #parts: PartEvidence[] = [];
+  readonly #outside = { preamble: new OutsideText(), epilogue: new OutsideText() };
+  #part: PartScanner | null = null;
+
+  constructor({ subtype, boundary }: ContentType) {
+    this.#encrypted = subtype === 'encrypted';
+    this.#reader = isBoundary(boundary) ? new MultipartReader(boundary, this) : null;
+  }
+
+  feed(text: string, from: number): void {
+    this.#reader?.feed(text, from);
+  }
+
+  outside(where: 'preamble' | 'epilogue', text: string): void {
+    this.#outside[where].feed(text);
+  }
+
+  partBegins(header: Header): void {
+    const wantsArmor = this.#encrypted && this.#parts.length === 1;
+    this.#part = this.#parts.length < maxParts ? new PartScanner(header, wantsArmor) : null;
+  }
+
+  body(text: string): void {
+    this.#part?.feed(text);
+  }
+
+  partEnds(): void {
+    if (this.#part !== null) this.#parts.push(this.#part.end());
+  }
+
+  end(): MultipartEvidence {
+    this.#reader?.end();
+    return {
+      fault: this.#reader === null ? 'boundary' : this.#reader.fault,
+      parts: this.#parts,
+      preamble: this.#outside.preamble.kind,
+      epilogue: this.#outside.epilogue.kind,
+    };
+  }
+}
+
+class OutsideText {
+  #octets = 0;
+  #blank = true;
+  #ascii = true;
+
+  feed(text: string): void {
+    this.#octets += text.length;
+    if (this.#blank && /[^ \t\r\n]/.test(text)) this.#blank = false;
+    if (this.#octets <= maxOutsideText && /[^\t\r\n\x20-\x7e]/.test(text)) this.#ascii = false;
+  }
+
+  get kind(): Outside {
+    if (this.#blank) return 'blank';
+    return this.#ascii && this.#octets <= maxOutsideText ? 'short ASCII' : 'other';
+  }
+}
+
+class PartScanner {
+  readonly #contentType: ContentType | null;
+  readonly #armor: ArmorReader | null;
+  #decoder: TransferDecoder | null = null;
+  #text: string | null = null;
+
+  constructor(header: Header, wantsArmor: boolean) {
+    this.#contentType = contentTypeOf(header);
+    const { type, subtype } = this.#contentType ?? { type: '', subtype: '' };
+    const armor = wantsArmor && type === 'application' && subtype === 'octet-stream' ? new ArmorReader() : null;
+    this.#armor = armor;
+    const encoding = transferEncodingOf(header);
+    if (encoding === null || type === 'multipart') return;
+    if (armor === null) this.#text = '';
+    this.#decoder = transferDecoder(encoding, armor === null ? text => this.#collect(text) : text => armor.feed(text));
+  }
+
+  feed(text: string): void {
+    if (this.#decoder !== null && !this.#decoder.feed(text)) this.#undecodable();
+  }
+
+  end(): PartEvidence {
+    if (this.#decoder !== null && !this.#decoder.end()) this.#undecodable();
+    const armor = this.#decoder === null ? null : (this.#armor?.end() ?? null);
+    return { contentType: this.#contentType, text: this.#text, armor };
+  }
+
+  #collect(text: string): void {
+    if (this.#text === null || this.#text.length + text.length > maxPartText) {
+      this.#text = null;
+      this.#decoder = null;
+    } else this.#text += text;
+  }
+
+  #undecodable(): void {
+    this.#decoder = null;
+    this.#text = null;
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * Marker files in users' mailbox directories. One synchronous `stat` a file: it takes under a microsecond when cached, an
+ * asynchronous one 33.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { plainMailbox } from '../message/address.ts';
+
+export type Marker = 'DISABLED' | 'enforceE2EEincoming';
+
+export type Presence = 'present' | 'absent' | { unknown: string };
+
+export interface Mailboxes {
+  /** Looks for the marker of the mailbox that the address names; `absent` for an address that is not plain or not local. */
+  look(address: string, marker: Marker): Presence;
+}
+
+/** `directory` holds one directory a mailbox, named by the address in lower case; `localDomains` in lower case. */
+export function openMailboxes(directory: string, localDomains: readonly string[]): Mailboxes {
+  return {
+    look(address, marker) {
+      const mailbox = plainMailbox(address, localDomains);
+      if (mailbox === null) return 'absent';
+      try {
+        return statSync(join(directory, mailbox, marker), { throwIfNoEntry: false }) === undefined
+          ? 'absent'
+          : 'present';
+      } catch (error) {
+        return { unknown: error instanceof Error ? error.message : String(error) };
+      }
+    },
+  };
+}

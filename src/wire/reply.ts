@@ -1,0 +1,52 @@
+/**
+ * SMTP replies (RFC 5321 4.2, RFC 2034), ours and those of remote servers.
+ * Texts are octet strings: one character an octet (latin1). Whatever goes into a Reply, `formatReply` writes a well-formed one.
+ */
+
+/** A reply: three-digit code and its text lines, the enhanced status code (if any) being the start of each text. */
+export type Reply = Readonly<{ code: number; lines: readonly [string, ...string[]] }>;
+
+/** Subject and detail of an enhanced status code (RFC 3463); the class comes from the reply code, so the two cannot disagree. */
+export type StatusDetail = `${number}.${number}`;
+
+const maxLineOctets = 512;
+
+/** A reply with an enhanced status code: `reply(550, '6.0', 'Bad data')` is `550 5.6.0 Bad data`. */
+export function reply(code: number, detail: StatusDetail, text: string): Reply {
+  return { code, lines: [`${Math.floor(code / 100)}.${detail} ${text}`] };
+}
+
+/** A reply whose text is given whole: one without an enhanced status code, or another server's. */
+export function bareReply(code: number, ...lines: [string, ...string[]]): Reply {
+  return { code, lines };
+}
+
+export function isPositive(answer: Reply): boolean {
+  return answer.code >= 200 && answer.code < 300;
+}
+
+/**
+ * Another server's reply as one that we may give: 421 speaks of that server's connection, not of ours, so it becomes 451;
+ * a code that is no final answer (1xx, 3xx, 6xx and up) becomes 451 too.
+ */
+export function relayed(answer: Reply): Reply {
+  const { code, lines } = answer;
+  if (code !== 421 && ((code >= 200 && code < 300) || (code >= 400 && code < 600))) return answer;
+  return { code: 451, lines: code === 421 ? lines : ['4.3.2 Unexpected answer from the next hop'] };
+}
+
+/** One line for a log: code and text, lines joined by ` / `. */
+export function describeReply(answer: Reply): string {
+  return `${answer.code} ${answer.lines.join(' / ')}`;
+}
+
+/** The wire form, as an octet string. Control characters become `?`, lines are cut at 512 octets, CRLF included (RFC 5321 4.5.3.1.5). */
+export function formatReply(answer: Reply): string {
+  const last = answer.lines.length - 1;
+  let wire = '';
+  for (const [index, line] of answer.lines.entries()) {
+    const clean = line.replace(/[\0-\x1f\x7f]/g, '?').slice(0, maxLineOctets - 6);
+    wire += `${answer.code}${index === last ? ' ' : '-'}${clean}\r\n`;
+  }
+  return wire;
+}
