@@ -1,71 +1,57 @@
-/** `filtermail <config> incoming|outgoing|transport`: settings, system, one mode, until told to stop. */
-import { lookup } from 'node:dns/promises';
-import { type Listener, listen } from './accept/smtp-server.ts';
-import { Reinjector } from './deliver/reinject.ts';
+/** `filtermail <config> incoming|outgoing|transport`: argv, settings, one mode, until told to stop. */
 import { quoted } from './message/text.ts';
-import { Outgoing } from './modes/outgoing.ts';
+import { startOutgoing } from './modes/outgoing.ts';
+import type { Running } from './modes/running.ts';
 import { loadSettings, type Settings } from './settings/settings.ts';
-import { monotonicClock } from './system/clock.ts';
 import { type Log, openLog } from './system/log.ts';
-import { openMailboxes } from './system/mailboxes.ts';
-import { SpoolStore } from './system/spool.ts';
 
-const exitUsage = 64;
-const exitConfig = 78;
-const stopGrace = 10_000;
+const exitFailure = 1;
+const exitUsage = 64; // EX_USAGE of sysexits.h
+const exitConfig = 78; // EX_CONFIG
+
+const modes: Readonly<Record<string, (settings: Settings, log: Log) => Promise<Running>>> = {
+  incoming: notBuilt,
+  outgoing: startOutgoing,
+  transport: notBuilt,
+};
 
 process.title = 'filtermail';
-const [config, mode, ...more] = process.argv.slice(2);
-if (config === undefined || (mode !== 'incoming' && mode !== 'outgoing' && mode !== 'transport') || more.length > 0) {
-  process.stderr.write('usage: filtermail <config> incoming|outgoing|transport\n');
-  process.exit(exitUsage);
+const [config, modeName = '', ...more] = process.argv.slice(2);
+const start = Object.hasOwn(modes, modeName) ? modes[modeName] : undefined;
+if (config === undefined || start === undefined || more.length > 0) {
+  exit(exitUsage, ['usage: filtermail <config> incoming|outgoing|transport']);
 }
 const { settings, problems } = loadSettings(config, process.env);
-if (problems !== undefined) {
-  process.stderr.write(problems.map(problem => `${problem}\n`).join(''));
-  process.exit(exitConfig);
-}
-await run(settings);
+if (problems !== undefined) exit(exitConfig, problems);
+await serve(settings, start);
 
-async function run(settings: Settings): Promise<void> {
+async function serve(settings: Settings, start: (settings: Settings, log: Log) => Promise<Running>): Promise<void> {
   const log = openLog(settings.logFilter);
-  process.on('exit', () => log.flush());
+  process.on('exit', log.flush);
+  const survive = (error: unknown) => log.error(`unexpected failure: ${quoted(describe(error), 2000)}`);
+  process.on('uncaughtException', survive);
+  process.on('unhandledRejection', survive);
   if (settings.skipDkim) log.warn('DKIM verification DISABLED! This should not be used in production.');
   try {
-    const { stop } = await startOutgoing(settings, log);
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        stop().then(() => process.exit(0));
-      });
-    }
+    const running = await start(settings, log);
+    const stop = () => running.stop().then(() => process.exit(0));
+    process.once('SIGTERM', stop);
+    process.once('SIGINT', stop);
   } catch (error) {
     log.error(`cannot start: ${quoted(error instanceof Error ? error.message : String(error))}`);
-    process.exitCode = 1;
+    process.exit(exitFailure);
   }
 }
 
-async function startOutgoing(settings: Settings, log: Log): Promise<{ stop: () => Promise<void> }> {
-  const clock = monotonicClock;
-  const { address } = await lookup(settings.postfixHost);
-  const name = settings.host.includes(':') ? `[IPv6:${settings.host}]` : `[${settings.host}]`;
-  const reinjector = new Reinjector({ address, port: settings.reinjectPort, name, clock });
-  const mailboxes = openMailboxes(settings.mailboxesDir, settings.addressDomains);
-  const listener: Listener = await listen(settings.host, settings.smtpPort, {
-    protocol: 'SMTP',
-    name: settings.serverName,
-    domain: settings.mailDomain,
-    maxMessageSize: settings.maxMessageSize,
-    label: 'Outgoing',
-    reception: new Outgoing(settings, { clock, log, mailboxes, reinjector }),
-    store: new SpoolStore(settings.spoolDir),
-    log,
-    clock,
-  });
-  log.info('Outgoing: entering serving loop');
-  return {
-    async stop() {
-      await listener.stop(stopGrace);
-      reinjector.close();
-    },
-  };
+function notBuilt(): Promise<Running> {
+  return Promise.reject(new Error('this version has only the mode outgoing'));
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function exit(code: number, lines: readonly string[]): never {
+  process.stderr.write(lines.map(line => `${line}\n`).join(''));
+  process.exit(code);
 }

@@ -1,5 +1,6 @@
 /** Takes in one message: every octet goes to the spool, its text to the scanner, until something makes the message unusable. */
 import { type Evidence, MessageScanner } from '../message/scanner.ts';
+import { quoted } from '../message/text.ts';
 import type { Spool } from '../system/spool.ts';
 import { type Reply, reply } from '../wire/reply.ts';
 import type { DataFault } from '../wire/session.ts';
@@ -44,6 +45,6 @@ export class Intake {
     await this.spool.seal(wireOctets);
     const { failed } = this.spool;
     if (failed === null) return { evidence };
-    return { defect: { reply: reply(452, '3.1', 'Insufficient system storage'), detail: `spool: ${failed}` } };
+    return { defect: { reply: reply(452, '3.1', 'Insufficient system storage'), detail: `spool: ${quoted(failed)}` } };
   }
 }

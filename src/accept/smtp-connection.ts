@@ -107,7 +107,7 @@ export class SmtpConnection {
       if ('defect' in result) {
         const { defect } = result;
         log.warn(
-          `${label}: refused message from ${quoted(envelope.from.address)}: ${describeReply(defect.reply)} (${quoted(defect.detail)})`,
+          `${label}: refused message from ${quoted(envelope.from.address)}: ${describeReply(defect.reply)} (${defect.detail})`,
         );
         this.#session.answer(defect.reply);
       } else {
@@ -138,9 +138,11 @@ export class SmtpConnection {
   }
 
   #idle(): void {
-    if (!this.#session.closed && this.#intake === null) this.#session.close(idleTooLong);
-    this.#flush();
-    if (this.#intake !== null) this.#socket.destroy();
+    if (this.#session.closed || this.#intake !== null) this.#socket.destroy();
+    else {
+      this.#session.close(idleTooLong);
+      this.#flush();
+    }
   }
 
   #crashed(error: unknown): void {
@@ -154,15 +156,23 @@ export class SmtpConnection {
   #flush(): void {
     const output = this.#session.takeOutput();
     const socket = this.#socket;
-    if (socket.writable && output !== '') socket.write(output, 'latin1');
-    if (this.#session.closed) {
-      if (!socket.writable) return;
-      // Not destroyed at once: with unread octets that would be a reset, and the client could lose our last words.
-      socket.end();
-      const timer = setTimeout(() => socket.destroy(), lingerTime);
-      socket.once('close', () => clearTimeout(timer));
-    }
+    if (this.#session.closed) this.#hangUp(output);
+    else if (socket.writable && output !== '') socket.write(output, 'latin1');
     this.#flow();
+  }
+
+  #hangUp(lastWords: string): void {
+    const socket = this.#socket;
+    if (!socket.writable) return;
+    socket.setTimeout(lingerTime);
+    if (this.#session.quit) {
+      socket.write(lastWords, 'latin1', () => socket.destroy());
+      return;
+    }
+    // With unread octets destroying it would be a reset, and the client could lose our last words.
+    socket.end(lastWords, 'latin1');
+    const timer = setTimeout(() => socket.destroy(), lingerTime);
+    socket.once('close', () => clearTimeout(timer));
   }
 
   /** Reads on unless there is more to do first than memory should hold. */

@@ -2,18 +2,22 @@
  * Outgoing mail: what users of this relay send. Postfix's submission service hands every message here before it queues it; what may
  * leave goes back to Postfix's reinjection service.
  */
+import { lookup } from 'node:dns/promises';
+import { listen } from '../accept/smtp-server.ts';
 import type { Reception, Transaction } from '../accept/transaction.ts';
 import { judgeOutgoing, type OutgoingRefusal } from '../check/outgoing.ts';
 import { RateLimiter } from '../check/rate.ts';
-import type { Reinjector } from '../deliver/reinject.ts';
+import { Reinjector } from '../deliver/reinject.ts';
 import { foldCase, isDotStringAddress } from '../message/address.ts';
 import type { Envelope, ReversePath } from '../message/envelope.ts';
 import { quoted } from '../message/text.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, monotonicClock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
-import type { Mailboxes } from '../system/mailboxes.ts';
+import { type Mailboxes, openMailboxes } from '../system/mailboxes.ts';
+import { SpoolStore, spoolTrouble } from '../system/spool.ts';
 import { bareReply, describeReply, type Reply, reply } from '../wire/reply.ts';
+import { type Running, stopGrace } from './running.ts';
 
 export type OutgoingSystem = Readonly<{ clock: Clock; log: Log; mailboxes: Mailboxes; reinjector: Reinjector }>;
 
@@ -112,4 +116,38 @@ export class Outgoing implements Reception {
     }
     return presence === 'present';
   }
+}
+
+/** Binds the port and serves until stopped. Rejects when the start fails. */
+export async function startOutgoing(settings: Settings, log: Log): Promise<Running> {
+  const clock = monotonicClock;
+  const { address } = await lookup(settings.postfixHost);
+  const name = settings.host.includes(':') ? `[IPv6:${settings.host}]` : `[${settings.host}]`;
+  const reinjector = new Reinjector({ address, port: settings.reinjectPort, name, clock });
+  const mailboxes = openMailboxes(settings.mailboxesDir, settings.addressDomains);
+  const store = new SpoolStore(settings.spoolDir);
+  const listener = await listen(settings.host, settings.smtpPort, {
+    protocol: 'SMTP',
+    name: settings.serverName,
+    domain: settings.mailDomain,
+    maxMessageSize: settings.maxMessageSize,
+    label: 'Outgoing',
+    reception: new Outgoing(settings, { clock, log, mailboxes, reinjector }),
+    store,
+    log,
+    clock,
+  });
+  log.info('Outgoing: entering serving loop');
+  if (settings.passthroughSenders.length + settings.passthroughRecipients.length > 0) {
+    log.warn('Outgoing: unencrypted mail may leave: passthrough_senders or passthrough_recipients is set');
+  }
+  const trouble = spoolTrouble(store);
+  if (trouble !== null)
+    log.warn(`Outgoing: large mail may be refused: filtermail_spool_dir ${quoted(settings.spoolDir)}: ${trouble}`);
+  return {
+    async stop() {
+      await listener.stop(stopGrace);
+      reinjector.close();
+    },
+  };
 }

@@ -5,19 +5,22 @@
  * not when the garbage collector finds out.
  */
 import { randomBytes } from 'node:crypto';
-import { close, constants, openSync, read, unlinkSync, writev } from 'node:fs';
+import { close, closeSync, constants, openSync, read, statfsSync, unlinkSync, writev } from 'node:fs';
 import { join } from 'node:path';
 
 const defaultBudget = 32 * 1024 * 1024;
 const alwaysInMemory = 256 * 1024;
-const batchOctets = 512 * 1024;
-const maxWaiting = 1024 * 1024;
+const batchOctets = 256 * 1024;
+const maxWaiting = 512 * 1024;
 const readOctets = 256 * 1024;
 /** Pieces smaller than this are put together once there are many: a buffer of its own costs a few hundred octets. */
 const smallPiece = 1024;
 const manyPieces = 16;
 const blockOctets = 16 * 1024;
 const tmpFile = 0o20000000; // O_TMPFILE of Linux on x64 and arm64, without O_DIRECTORY
+
+// tmpfs and ramfs, from Linux's magic.h.
+const memoryFileSystems = [0x01021994, 0x858458f6];
 
 /** What all spools of a process share: the directory and the memory budget. */
 export class SpoolStore {
@@ -190,19 +193,8 @@ export class Spool {
   }
 
   #openFile(): boolean {
-    const { directory } = this.#store;
-    const { O_RDWR, O_DIRECTORY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
     try {
-      this.#descriptor = openSync(directory, tmpFile | O_DIRECTORY | O_RDWR, 0o600);
-      return true;
-    } catch (error) {
-      if (!isCode(error, 'EOPNOTSUPP', 'EISDIR')) return this.#fail(error);
-    }
-    // This file system has no O_TMPFILE.
-    const path = join(directory, `filtermail-${randomBytes(12).toString('hex')}`);
-    try {
-      this.#descriptor = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      unlinkSync(path);
+      this.#descriptor = openUnlinked(this.#store.directory);
       return true;
     } catch (error) {
       return this.#fail(error);
@@ -264,6 +256,31 @@ export class Spool {
     if (this.#descriptor < 0) return;
     close(this.#descriptor);
     this.#descriptor = -1;
+  }
+}
+
+/** Opens a file that has no name, so that it is gone when it is closed, however that comes. */
+function openUnlinked(directory: string): number {
+  const { O_RDWR, O_DIRECTORY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    return openSync(directory, tmpFile | O_DIRECTORY | O_RDWR, 0o600);
+  } catch (error) {
+    // Some file systems have no O_TMPFILE.
+    if (!isCode(error, 'EOPNOTSUPP', 'EISDIR')) throw error;
+  }
+  const path = join(directory, `filtermail-${randomBytes(12).toString('hex')}`);
+  const descriptor = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  unlinkSync(path);
+  return descriptor;
+}
+
+/** Why spool files would fail or defeat their purpose, in words for the log; null when all is well. */
+export function spoolTrouble({ directory }: SpoolStore): string | null {
+  try {
+    closeSync(openUnlinked(directory));
+    return memoryFileSystems.includes(statfsSync(directory).type) ? 'it is a memory file system' : null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

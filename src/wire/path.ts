@@ -11,12 +11,16 @@ export function findPathEnd(line: string, start: number): PathEnd {
   let unusable = false;
   for (let at = start + 1; at < line.length; at++) {
     const octet = line.charCodeAt(at);
-    if (octet < 0x20 || octet === 0x7f) unusable = true;
-    else if (octet === 0x5c) at++;
+    if (isControl(octet)) unusable = true;
+    else if (octet === 0x5c) unusable ||= isControl(line.charCodeAt(++at));
     else if (octet === 0x22) inQuotes = !inQuotes;
     else if (inQuotes) continue;
     else if (octet === 0x3e) return unusable ? { fault: 'address' } : { end: at };
     else if (octet === 0x3c) unusable = true;
   }
   return { fault: inQuotes || unusable ? 'address' : 'syntax' };
+}
+
+function isControl(octet: number): boolean {
+  return octet < 0x20 || octet === 0x7f;
 }

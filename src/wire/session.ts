@@ -50,6 +50,8 @@ const oversize = reply(552, '3.4', 'Message exceeds maximum size');
 
 export class SmtpSession {
   closed = false;
+  /** The client has said QUIT and nothing more. */
+  quit = false;
   readonly #options: SessionOptions;
   #output: string;
   #input: Buffer = Buffer.alloc(0);
@@ -209,6 +211,7 @@ export class SmtpSession {
         this.#reply(reply(252, '0.0', 'Cannot VRFY user'));
         return null;
       case 'QUIT':
+        this.quit = this.#at === this.#input.length;
         this.close(reply(221, '0.0', 'Bye'));
         return null;
     }
