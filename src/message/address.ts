@@ -6,7 +6,8 @@ import { isUtf8 } from './text.ts';
 // atext of RFC 5322 3.2.3 with the non-ASCII octets of RFC 6531 3.3.
 const dotString = /^[\w!#$%&'*+\-/=?^`{|}~\x80-\xff]+(?:\.[\w!#$%&'*+\-/=?^`{|}~\x80-\xff]+)*$/;
 const domainLabel = /^[a-z0-9_\x80-\xff](?:[a-z0-9_\x80-\xff-]{0,61}[a-z0-9_\x80-\xff])?$/i;
-const domainLiteral = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9a-f:.]{2,45})\]$/i;
+const octet = String.raw`(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)`;
+const domainLiteral = new RegExp(String.raw`^\[(?:${octet}(?:\.${octet}){3}|IPv6:[0-9a-f:.]{2,45})\]$`, 'i');
 const plainLocalPart = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?:\+[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)?$/i;
 
 export type SplitAddress = Readonly<{ localPart: string; domain: string }>;

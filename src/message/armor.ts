@@ -78,8 +78,8 @@ export class ArmorReader {
     const stop = equals < 0 ? dash : dash < 0 ? equals : Math.min(equals, dash);
     const end = stop < 0 ? text.length : stop;
     if (end > from) {
+      // A packet's fault is told at the end: a chunk with bad base64 is not decoded, so which came first would depend on the chunks.
       if (!this.#base64.feed(from === 0 && end === text.length ? text : text.slice(from, end))) this.#fault = 'base64';
-      else this.#fault = this.#packets.fault;
       this.#lineStart = text[end - 1] === '\n';
     }
     if (stop >= 0) this.#state = 'tail';

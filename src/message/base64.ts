@@ -30,6 +30,7 @@ export class Base64Reader {
     while (this.#carry !== '' && at < text.length) {
       const octet = text[at++] ?? '';
       if (octet === '\r' || octet === '\n') continue;
+      if (!/[A-Za-z0-9+/]/.test(octet)) return false;
       this.#carry += octet;
       if (this.#carry.length === 4) {
         const quantum = this.#carry;

@@ -75,7 +75,8 @@ export class MultipartReader {
       }
       this.#lineStart = false;
     }
-    const found = text.indexOf(this.#delimiter, from);
+    // Base64 has no dash, and looking for one octet is several times as fast.
+    const found = text.includes('--', from) ? text.indexOf(this.#delimiter, from) : -1;
     if (found >= 0) {
       this.#deliver(text, from, found);
       return this.#delimiterAt(found + this.#delimiter.length);

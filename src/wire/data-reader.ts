@@ -16,6 +16,8 @@ export type DataChunk = Readonly<{
 
 // Neither looks across the edge of the string: the reader has settled what stands there.
 const brokenLine = /\r(?!\n|$)|(?<!\r)\n|\0/;
+/** A broken line or one that begins with a dot: one pass that nearly always tells that there is nothing to do. */
+const notable = /\r(?!\n(?!\.)|$)|(?<!\r)\n|\0/;
 
 export class DataReader {
   /** A bare CR, a bare LF or a NUL was seen. */
@@ -47,8 +49,7 @@ export class DataReader {
       } else if (octet === 0x0a) {
         if (place === 'dotCr') {
           this.wireOctets += at - from - 3;
-          this.#count(lead);
-          return { text: lead, end: at };
+          return this.#deliver(lead, at);
         }
         lead += '\n';
         this.#place = 'start';
@@ -64,8 +65,7 @@ export class DataReader {
     }
     if (at === chunk.length) {
       this.wireOctets += at - from;
-      this.#count(lead);
-      return { text: lead, end: -1 };
+      return this.#deliver(lead, -1);
     }
     return this.#bulk(chunk, from, at, lead);
   }
@@ -78,28 +78,25 @@ export class DataReader {
   /** The rest of a chunk, from a place inside a line or at the start of one that does not begin with a dot. */
   #bulk(chunk: Buffer, from: number, at: number, lead: string): DataChunk {
     let text = chunk.toString('latin1', at);
-    const firstDot = text.indexOf('\r\n.');
-    const finalDot = firstDot < 0 ? -1 : text.indexOf('\r\n.\r\n', firstDot);
-    let end = -1;
-    if (finalDot >= 0) {
-      text = text.slice(0, finalDot + 2);
-      end = at + finalDot + 5;
-      this.wireOctets += at + finalDot + 2 - from;
-      this.#place = 'start';
-    } else {
+    if (!notable.test(text)) {
       this.wireOctets += chunk.length - from;
       this.#place = placeBehind(text);
+      return this.#deliver(lead === '' ? text : lead + text, -1);
     }
-    if (!this.broken && brokenLine.test(text)) this.broken = true;
-    if (firstDot >= 0) text = text.replaceAll('\r\n.', '\r\n');
+    const finalDot = text.indexOf('\r\n.\r\n');
+    const end = finalDot < 0 ? -1 : at + finalDot + 5;
+    if (end >= 0) text = text.slice(0, finalDot + 2);
+    this.wireOctets += (end < 0 ? chunk.length : end - 3) - from;
+    this.#place = end < 0 ? placeBehind(text) : 'start';
+    this.broken ||= brokenLine.test(text);
+    text = text.replaceAll('\r\n.', '\r\n');
     if (this.#place === 'dotCr') text = text.slice(0, -1);
-    if (lead !== '') text = lead + text;
-    this.#count(text);
-    return { text, end };
+    return this.#deliver(lead + text, end);
   }
 
-  #count(text: string): void {
+  #deliver(text: string, end: number): DataChunk {
     this.octets += text.length;
+    return { text, end };
   }
 }
 

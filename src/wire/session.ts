@@ -79,6 +79,7 @@ export class SmtpSession {
 
   /** Gives octets to read; only when `next()` has returned null and no answer is awaited are all earlier ones used. */
   feed(chunk: Buffer): void {
+    if (this.closed) return;
     this.#input = this.#at < this.#input.length ? Buffer.concat([this.#input.subarray(this.#at), chunk]) : chunk;
     this.#at = 0;
   }
