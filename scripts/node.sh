@@ -18,13 +18,9 @@ find_node() {
   for node in "$root"/node_modules/node-linux-*/bin/node "$(command -v node || true)"; do
     is_node26 "$node" && return 0
     if need_libatomic "$node"; then
-      if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo 'filtermail: installing libatomic1, which Node 26 needs' >&2
-        { apt-get install -qqy --no-install-recommends libatomic1 || { apt-get update -qq && apt-get install -qqy --no-install-recommends libatomic1; }; } >/dev/null 2>&1
-        is_node26 "$node" && return 0
-      fi
-      echo 'filtermail: Node 26 needs libatomic.so.1; run as root: apt-get install libatomic1' >&2
-      return 1
+      echo 'filtermail: Node 26 needs libatomic.so.1' >&2
+      sh "$root/scripts/debian.sh" libatomic1 && is_node26 "$node"
+      return
     fi
   done
   echo 'filtermail: no Node 26 found; run: npm ci' >&2

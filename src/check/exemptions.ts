@@ -14,13 +14,16 @@ export function isExempt(envelope: Envelope, evidence: Evidence, passthrough: Pa
 function isPassthrough({ from, recipients }: Envelope, passthrough: Passthrough): boolean {
   const sender = foldCase(from.address);
   if (passthrough.senders.includes(sender) && isPlainAddress(sender)) return true;
-  return recipients.every(({ address }) => {
-    const folded = foldCase(address);
-    const domain = folded.slice(folded.lastIndexOf('@'));
-    return (
-      isPlainAddress(folded) && (passthrough.recipients.includes(folded) || passthrough.recipients.includes(domain))
-    );
-  });
+  return (
+    recipients.length > 0 &&
+    recipients.every(({ address }) => {
+      const folded = foldCase(address);
+      const domain = folded.slice(folded.lastIndexOf('@'));
+      return (
+        isPlainAddress(folded) && (passthrough.recipients.includes(folded) || passthrough.recipients.includes(domain))
+      );
+    })
+  );
 }
 
 /** An Autocrypt Setup Message (Autocrypt Level 1, 4.4): the user's own key, encrypted with a code, to the user's own other device. */

@@ -87,21 +87,27 @@ export class Reinjector {
       ...envelope.recipients.map(recipient => rcptCommand(recipient, extensions)),
       'DATA\r\n',
     ];
-    const replies = await client.exchange(commands, answer => answer.code >= 400);
-    if ('lost' in replies) return replies;
-    const refusal = replies.find(({ code }) => code >= 400);
+    // A refused XFORWARD costs a log line its client, not the user the mail.
+    const counts = (index: number) => index >= forwarded.length;
+    const { replies, lost } = await client.exchange(commands, ({ code }, index) => counts(index) && code >= 300);
+    const refusal = replies.find(({ code }, index) => counts(index) && code >= 400);
     if (refusal !== undefined) {
       // DATA may have been accepted all the same: without hanging up the next octets would be a message.
       client.abort('the transaction was refused');
       return refusal;
     }
-    if (replies.at(-1)?.code !== 354) return giveUp(client, 'unexpected answer to DATA');
+    if (lost !== null) return { lost };
+    const strange = replies.find(({ code }, index) => counts(index) && code >= 300 !== (index === commands.length - 1));
+    const dataAnswer = replies.at(-1);
+    if (strange !== undefined || dataAnswer?.code !== 354) {
+      return giveUp(client, `unexpected answer: ${describeReply(strange ?? dataAnswer ?? unavailable)}`);
+    }
     attempt.dataBegun = true;
-    const early = await client.sendMessage(content, { release: true, beforeDot: () => attempt.sendDot() });
+    const early = await client.sendMessage(content, { release: true, mayEnd: () => attempt.sendDot() });
     if (early !== null) return early;
     const answer = await client.reply();
-    if ('lost' in answer || answer.code !== 354) return answer;
-    return giveUp(client, 'unexpected answer to the message');
+    if ('lost' in answer || isPositive(answer) || answer.code >= 400) return answer;
+    return giveUp(client, `unexpected answer: ${describeReply(answer)}`);
   }
 }
 
@@ -130,7 +136,9 @@ class Attempt {
   constructor(mail: Mail, clock: Clock) {
     this.#mail = mail;
     this.#clock = clock;
-    this.#timer = setTimeout(() => this.#cancel('the deadline passed'), mail.deadline - clock());
+    const left = mail.deadline - clock();
+    this.#timer = setTimeout(() => this.#cancel('the deadline passed'), Math.max(left, 0));
+    if (left <= 0) this.#cancel('the deadline passed');
     mail.gone.addEventListener('abort', this.#gone);
     if (mail.gone.aborted) this.#gone();
   }
@@ -145,12 +153,14 @@ class Attempt {
     if (this.signal.aborted) client.abort(this.#reason);
   }
 
-  /** From here on only the answer can be given up, not the delivery. */
-  sendDot(): void {
+  /** Whether the final dot may go out; from then on only the answer can be given up, not the delivery. */
+  sendDot(): boolean {
+    const left = this.#mail.deadline - this.#clock();
+    if (left <= 0 || this.signal.aborted) return false;
     this.dotSent = true;
     clearTimeout(this.#timer);
-    const wait = this.#mail.deadline - this.#clock() + answerGrace;
-    this.#timer = setTimeout(() => this.#client?.abort('no answer to the final dot'), wait);
+    this.#timer = setTimeout(() => this.#client?.abort('no answer to the final dot'), left + answerGrace);
+    return true;
   }
 
   failed(cause: string): ReinjectResult {

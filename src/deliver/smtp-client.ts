@@ -18,8 +18,12 @@ export class SmtpClient {
   readonly #socket: Socket;
   readonly #reader = new ReplyReader();
   #replies: Reply[] = [];
+  /** Replies that the server owes us, the greeting first. */
+  #due = 1;
+  #sending = false;
   #lost: string | null = null;
   #waiting: ((answer: Reply | Lost) => void) | null = null;
+  #writing: (() => void) | null = null;
 
   /** `socket` may still be connecting. */
   constructor(socket: Socket) {
@@ -30,9 +34,9 @@ export class SmtpClient {
     socket.on('close', () => this.abort('the connection was closed'));
   }
 
-  /** No fault so far and nothing said out of turn: fit for another transaction. */
+  /** Not lost: fit for another transaction, when the last one is over. */
   get usable(): boolean {
-    return this.#lost === null && this.#replies.length === 0 && !this.#reader.midReply;
+    return this.#lost === null;
   }
 
   /** Gives the connection up at once; whoever waits gets `reason`. */
@@ -65,43 +69,49 @@ export class SmtpClient {
   /** Waits for the greeting and says EHLO. Null when the server is ready for mail, else its refusal or why it was lost. */
   async greet(name: string): Promise<Reply | Lost | null> {
     const greeting = await this.reply();
-    if ('lost' in greeting || greeting.code !== 220) return greeting;
+    if ('lost' in greeting || greeting.code >= 400) return greeting;
+    if (greeting.code !== 220) return this.#giveUp(`unexpected greeting: ${describeReply(greeting)}`);
     this.#write(`EHLO ${name}\r\n`);
     const hello = await this.reply();
-    if ('lost' in hello || !isPositive(hello)) return hello;
+    if ('lost' in hello || hello.code >= 400) return hello;
+    if (!isPositive(hello)) return this.#giveUp(`unexpected answer to EHLO: ${describeReply(hello)}`);
     this.extensions = parseExtensions(hello);
     return null;
   }
 
   /**
-   * Sends commands and returns their replies: all at once where the server pipelines, else one after the other until `stop` says so
-   * of a reply; then fewer replies come back.
+   * Sends commands and returns their replies, as many as came: all at once where the server pipelines, else one after the other until
+   * `stop` says so of a reply.
    */
-  async exchange(commands: readonly string[], stop: (answer: Reply) => boolean): Promise<readonly Reply[] | Lost> {
+  async exchange(
+    commands: readonly string[],
+    stop: (answer: Reply, index: number) => boolean,
+  ): Promise<{ replies: readonly Reply[]; lost: string | null }> {
     const pipelining = this.extensions.has('PIPELINING');
-    if (pipelining) this.#write(commands.join(''));
+    if (pipelining) this.#write(commands.join(''), commands.length);
     const replies: Reply[] = [];
     for (const command of commands) {
       if (!pipelining) this.#write(command);
       const answer = await this.reply();
-      if ('lost' in answer) return answer;
+      if ('lost' in answer) return { replies, lost: answer.lost };
       replies.push(answer);
-      if (!pipelining && stop(answer)) break;
+      if (!pipelining && stop(answer, replies.length - 1)) break;
     }
-    return replies;
+    return { replies, lost: null };
   }
 
   /**
    * Sends the message and the final dot; null then. When the server speaks before that, the message cannot be delivered: a refusal is
-   * returned, anything else loses the connection. `beforeDot` is called right before the dot goes out: from then on the message may
-   * be delivered whatever happens.
+   * returned, anything else loses the connection. `mayEnd` is asked right before the dot goes out: from then on the message may be
+   * delivered whatever happens.
    */
   async sendMessage(
     content: Spool,
-    options: { release: boolean; beforeDot: () => void },
+    options: { release: boolean; mayEnd: () => boolean },
   ): Promise<Reply | Lost | null> {
+    this.#sending = true;
     const small = content.small();
-    if (small !== null) return this.#spoken() ?? this.#end([...small, finalDot], options.beforeDot);
+    if (small !== null) return this.#spoken() ?? this.#end([...small, finalDot], options.mayEnd);
     try {
       for await (const batch of content.read(options)) {
         await this.#written(batch);
@@ -111,11 +121,13 @@ export class SmtpClient {
     } catch (error) {
       return this.#giveUp(`cannot read the spool: ${error instanceof Error ? error.message : error}`);
     }
-    return this.#end([finalDot], options.beforeDot);
+    return this.#end([finalDot], options.mayEnd);
   }
 
-  #end(buffers: readonly Buffer[], beforeDot: () => void): null {
-    beforeDot();
+  #end(buffers: readonly Buffer[], mayEnd: () => boolean): Lost | null {
+    if (!mayEnd()) return this.#giveUp('the deadline passed');
+    this.#sending = false;
+    this.#due++;
     this.#writeTogether(buffers);
     return null;
   }
@@ -123,8 +135,9 @@ export class SmtpClient {
   /** What the server has said, or why it is lost, while nothing was to be said. */
   #spoken(): Reply | Lost | null {
     const early = this.#ready();
-    if (early === null || 'lost' in early || early.code >= 400) return early;
-    return this.#giveUp(`answer before the end of the message: ${describeReply(early)}`);
+    if (early === null || 'lost' in early) return early;
+    this.abort(`answer before the end of the message: ${describeReply(early)}`);
+    return early.code >= 400 ? early : { lost: this.#lost ?? '' };
   }
 
   #giveUp(reason: string): Lost {
@@ -133,9 +146,15 @@ export class SmtpClient {
   }
 
   #received(text: string): void {
-    this.#replies.push(...this.#reader.feed(text));
-    if (this.#reader.fault !== null) this.abort(this.#reader.fault);
+    for (const answer of this.#reader.feed(text)) {
+      this.#replies.push(answer);
+      this.#due--;
+    }
     this.#wake();
+    // One reply more is heard while a message is on its way: a server may refuse it early.
+    const unasked = this.#due - (this.#reader.midReply ? 1 : 0) + (this.#sending ? 1 : 0) < 0;
+    if (this.#reader.fault !== null) this.abort(this.#reader.fault);
+    else if (unasked) this.abort('the server speaks out of turn');
   }
 
   #ready(): Reply | Lost | null {
@@ -143,6 +162,7 @@ export class SmtpClient {
   }
 
   #wake(): void {
+    if (this.#lost !== null || this.#replies.length > 0) this.#writing?.();
     if (this.#waiting === null) return;
     const ready = this.#ready();
     if (ready === null) return;
@@ -151,26 +171,26 @@ export class SmtpClient {
     waiting(ready);
   }
 
-  #write(text: string): void {
+  #write(text: string, commands = 1): void {
+    this.#due += commands;
     if (this.#lost === null) this.#socket.write(text, 'latin1');
   }
 
-  #writeTogether(buffers: readonly Buffer[]): void {
-    if (this.#lost !== null) return;
-    this.#socket.cork();
-    for (const buffer of buffers) this.#socket.write(buffer);
-    this.#socket.uncork();
-  }
-
-  /** Writes a batch and waits until the kernel has it, or the connection is lost. */
+  /** Writes a batch and waits until the kernel has it, the server speaks, or the connection is lost. */
   #written(batch: readonly Buffer[]): Promise<void> {
     return new Promise(resolve => {
-      if (this.#lost !== null) return resolve();
-      this.#socket.cork();
-      batch.forEach((buffer, index) => {
-        this.#socket.write(buffer, index === batch.length - 1 ? () => resolve() : undefined);
-      });
-      this.#socket.uncork();
+      if (this.#lost !== null || this.#replies.length > 0) return resolve();
+      this.#writing = resolve;
+      this.#writeTogether(batch, () => resolve());
     });
+  }
+
+  #writeTogether(buffers: readonly Buffer[], done?: () => void): void {
+    if (this.#lost !== null) return;
+    this.#socket.cork();
+    for (const [index, buffer] of buffers.entries()) {
+      this.#socket.write(buffer, index === buffers.length - 1 ? done : undefined);
+    }
+    this.#socket.uncork();
   }
 }

@@ -22,6 +22,8 @@ export const maxHeaderOctets = 262_144;
 export const maxHeaderFields = 1000;
 
 const blankLine = '\r\n\r\n';
+/** Postfix reads lines of 2048 octets and breaks those over 998 when it sends them: a colon farther on would not be seen. */
+export const maxLineOctets = 998;
 // The same octets as Postfix takes for a field name; where it sees none, it ends the header.
 const fieldStart = /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/;
 
@@ -76,7 +78,7 @@ export function parseHeader(text: string): Header | HeaderFault {
     if (fields.length === maxHeaderFields) return 'oversize';
     const raw = text.slice(start, end);
     const match = fieldStart.exec(raw);
-    if (match === null) return 'malformed';
+    if (match === null || match[0].length > maxLineOctets) return 'malformed';
     fields.push({ name: (match[1] ?? '').toLowerCase(), value: raw.slice(match[0].length), raw });
     start = end + 2;
   }

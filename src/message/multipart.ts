@@ -3,10 +3,11 @@
  * A line that begins with `--` boundary is a delimiter, the closing one, or, when anything but blanks follows, a fault: other
  * readers would disagree about it. After a fault nothing is delivered any more.
  */
-import { type Header, HeaderReader } from './header.ts';
+import { type Header, HeaderReader, maxLineOctets } from './header.ts';
 
 export type MultipartFault =
   | 'boundary'
+  | 'transfer encoding'
   | 'delimiter line'
   | 'part header'
   | 'part header too large'
@@ -25,13 +26,13 @@ export function isBoundary(boundary: string | null): boundary is string {
   return boundary !== null && /^[\x20-\x7e]{0,69}[\x21-\x7e]$/.test(boundary);
 }
 
-const maxDelimiterTail = 998;
-
 export class MultipartReader {
   fault: MultipartFault | null = null;
   readonly #sink: MultipartSink;
   readonly #dashBoundary: string;
   readonly #delimiter: string;
+  /** What may follow the boundary in its line, CRLF included. */
+  readonly #maxTail: number;
   #place: 'preamble' | 'delimiter' | 'header' | 'body' | 'epilogue' = 'preamble';
   /** The next octet begins a line whose CRLF is not part of the text before it, so a delimiter may stand here. */
   #lineStart = true;
@@ -44,6 +45,7 @@ export class MultipartReader {
     this.#sink = sink;
     this.#dashBoundary = `--${boundary}`;
     this.#delimiter = `\r\n--${boundary}`;
+    this.#maxTail = maxLineOctets - this.#dashBoundary.length + 2;
   }
 
   feed(chunk: string, from = 0): void {
@@ -113,11 +115,11 @@ export class MultipartReader {
   #readDelimiterTail(text: string, from: number): number {
     const lf = text.indexOf('\n', from);
     const end = lf < 0 ? text.length : lf + 1;
-    this.#tail += text.slice(from, Math.min(end, from + maxDelimiterTail + 1));
+    this.#tail += text.slice(from, Math.min(end, from + this.#maxTail + 1));
     const match = /^(--)?[ \t]*(?:\r\n)?$/.exec(this.#tail);
     // A tail of `-` or one that ends in CR may still become a delimiter.
     if (match === null && (lf >= 0 || !/^(?:-|(?:--)?[ \t]*\r?)$/.test(this.#tail))) this.fault = 'delimiter line';
-    if (this.#tail.length > maxDelimiterTail) this.fault = 'delimiter line';
+    if (this.#tail.length > this.#maxTail) this.fault = 'delimiter line';
     if (lf >= 0 && match !== null) {
       this.#place = match[1] === undefined ? 'header' : 'epilogue';
       this.#header = new HeaderReader();

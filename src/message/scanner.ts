@@ -86,21 +86,25 @@ export class MessageScanner {
     else {
       this.#header = fields;
       this.#contentType = contentTypeOf(fields);
-      if (this.#contentType?.type === 'multipart') this.#multipart = new MultipartScanner(this.#contentType);
+      if (this.#contentType?.type === 'multipart') this.#multipart = new MultipartScanner(this.#contentType, fields);
     }
   }
 }
 
 class MultipartScanner implements MultipartSink {
   readonly #encrypted: boolean;
-  readonly #reader: MultipartReader | null;
+  #reader: MultipartReader | null = null;
+  #fault: MultipartFault | null = null;
   readonly #parts: PartEvidence[] = [];
   readonly #outside = { preamble: new OutsideText(), epilogue: new OutsideText() };
   #part: PartScanner | null = null;
 
-  constructor({ subtype, boundary }: ContentType) {
+  constructor({ subtype, boundary }: ContentType, header: Header) {
     this.#encrypted = subtype === 'encrypted';
-    this.#reader = isBoundary(boundary) ? new MultipartReader(boundary, this) : null;
+    // A reader that undoes an encoding of the whole, which RFC 2045 6.4 forbids, would find other parts.
+    if (transferEncodingOf(header) !== 'identity') this.#fault = 'transfer encoding';
+    else if (isBoundary(boundary)) this.#reader = new MultipartReader(boundary, this);
+    else this.#fault = 'boundary';
   }
 
   feed(text: string, from: number): void {
@@ -127,7 +131,7 @@ class MultipartScanner implements MultipartSink {
   end(): MultipartEvidence {
     this.#reader?.end();
     return {
-      fault: this.#reader === null ? 'boundary' : this.#reader.fault,
+      fault: this.#fault ?? this.#reader?.fault ?? null,
       parts: this.#parts,
       preamble: this.#outside.preamble.kind,
       epilogue: this.#outside.epilogue.kind,

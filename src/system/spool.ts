@@ -134,18 +134,20 @@ export class Spool {
    * its buffers are used again and, with `release`, its memory is freed, so that a second reading is impossible.
    */
   async *read({ release }: { release: boolean }): AsyncGenerator<readonly Buffer[], void, undefined> {
+    const end = this.#length - this.#beforeFile;
     for (const batch of this.#batches()) {
       yield batch;
+      this.#mustBeWhole();
       if (release) this.#release(batch);
     }
     if (release) this.#memory = [];
-    const end = this.#length - this.#beforeFile;
     if (this.#descriptor < 0 || end <= 0) return;
     const buffer = Buffer.allocUnsafeSlow(Math.min(readOctets, end));
     for (let at = 0; at < end; ) {
       const count = await this.#readAt(buffer, Math.min(buffer.length, end - at), at);
       at += count;
       yield [buffer.subarray(0, count)];
+      this.#mustBeWhole();
     }
     free(buffer);
   }
@@ -184,9 +186,13 @@ export class Spool {
     if (octets > 0) yield batch;
   }
 
+  /** A reader that went on after `discard()` would see a shorter message. */
+  #mustBeWhole(): void {
+    if (this.#discarded) throw new Error('the spool was given up');
+  }
+
   #release(batch: readonly Buffer[]): void {
     for (const buffer of batch) {
-      if (this.#discarded) return;
       this.#hold(-Math.min(buffer.length, this.#held));
       free(buffer);
     }

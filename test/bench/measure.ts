@@ -1,0 +1,57 @@
+// One measurement: a fresh sink, a fresh process under test, some messages to warm up, then the load that counts.
+
+import { type Bench, Sink, send } from './load.ts';
+import { freePort, type Program } from './processes.ts';
+import type { Scenario } from './scenarios.ts';
+import { type Subject, startSubject } from './subjects.ts';
+
+export interface Sample {
+  readonly messagesPerSecond: number;
+  /** Of the process under test; absent when there is none. */
+  readonly process?: ProcessSample;
+}
+
+interface ProcessSample {
+  /** CPU time a message. */
+  readonly cpuMs: number;
+  /** Peak resident memory, MB: under load, and before it (start and warm-up). */
+  readonly peakMB: number;
+  readonly startPeakMB: number;
+}
+
+export async function measure(
+  bench: Bench,
+  subject: Subject,
+  scenario: Scenario,
+  load: { readonly file: string; readonly messages: number },
+): Promise<Sample> {
+  const { file, messages } = load;
+  const { connections, mode } = scenario;
+  const warmUp = Math.ceil(messages / 10);
+  const sinkPort = await freePort();
+  await using sink = await Sink.start(bench, sinkPort, warmUp + messages);
+  const port = subject === 'straight' ? sinkPort : await freePort();
+  await using program = await startSubject(subject, mode, { port, sink: sinkPort }, bench);
+
+  const sendAll = (count: number) => sink.during(send(bench, port, { file, connections, messages: count }));
+  const timed = async () => messages / (await sendAll(messages));
+  try {
+    await sendAll(warmUp);
+    const sample = program ? await watched(program, messages, timed) : { messagesPerSecond: await timed() };
+    // A refusal makes smtp-source fail; this shows that what was accepted has also arrived, each message once.
+    await sink.confirm(file);
+    return sample;
+  } catch (error) {
+    if (program && !program.isRunning) throw program.failure(`ended under load (${await program.exited})`);
+    throw error;
+  }
+}
+
+async function watched(program: Program, messages: number, timed: () => Promise<number>): Promise<Sample> {
+  const startPeakMB = program.peakMB();
+  program.resetPeak();
+  const cpuBefore = program.cpuMs();
+  const messagesPerSecond = await timed();
+  const cpuMs = (program.cpuMs() - cpuBefore) / messages;
+  return { messagesPerSecond, process: { cpuMs, peakMB: program.peakMB(), startPeakMB } };
+}

@@ -1,0 +1,134 @@
+// Child processes: start, wait until they listen, read what they used from /proc, stop.
+// A process counts together with its descendants, so that a wrapper script or a program with workers is measured whole.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** /proc counts CPU time in hundredths of a second on every Linux. */
+const msPerTick = 10;
+
+export class Program implements AsyncDisposable {
+  readonly pid: number;
+  readonly #name: string;
+  readonly #child: ChildProcess;
+  readonly #log: string;
+  readonly #exited: Promise<string>;
+
+  /** Starts the program; what it prints goes to the file `log`, as cheap as a journal. */
+  constructor(command: string, args: readonly string[], log: string) {
+    const output = openSync(log, 'w');
+    const child = spawn(command, args, { stdio: ['ignore', output, output] });
+    closeSync(output);
+    this.#name = command;
+    this.#child = child;
+    this.#log = log;
+    this.#exited = new Promise(resolve => {
+      child.once('exit', (code, signal) => resolve(signal ?? String(code)));
+      child.once('error', error => resolve(error.message));
+    });
+    if (child.pid === undefined) throw new Error(`cannot run ${command}`);
+    this.pid = child.pid;
+    running.add(child);
+    this.#exited.then(() => running.delete(child));
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** The exit code or the signal that ended it. */
+  get exited(): Promise<string> {
+    return this.#exited;
+  }
+
+  /** An error that shows what the program said last. */
+  failure(what: string): Error {
+    const said = readFileSync(this.#log, 'latin1').trim().split(/\r?\n/).slice(-5).join('\n  ');
+    return new Error(`${this.#name}: ${what}\n  ${said}`.trimEnd());
+  }
+
+  async untilListening(port: number): Promise<void> {
+    for (let tries = 0; tries < 1000; tries++) {
+      if (!this.isRunning) throw this.failure(`ended at its start (${await this.#exited})`);
+      if (await accepts(port)) return;
+      await sleep(10);
+    }
+    throw this.failure(`does not listen on port ${port}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.isRunning) return;
+    this.#child.kill('SIGTERM');
+    const insist = setTimeout(() => this.#child.kill('SIGKILL'), 12_000);
+    await this.#exited;
+    clearTimeout(insist);
+  }
+
+  /** User and system time of all threads so far, with children that have ended. */
+  cpuMs(): number {
+    let ticks = 0;
+    for (const pid of family(this.pid)) {
+      // The second field, the name in brackets, may hold blanks: utime to cstime are 12 to 15 behind it.
+      const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      for (const field of fields.slice(11, 15)) ticks += Number(field);
+    }
+    return ticks * msPerTick;
+  }
+
+  /** Peak resident memory (VmHWM) since the start or the last reset, in MB of 10^6 octets. */
+  peakMB(): number {
+    let kib = 0;
+    for (const pid of family(this.pid)) {
+      kib += Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0);
+    }
+    return (kib * 1024) / 1e6;
+  }
+
+  resetPeak(): void {
+    for (const pid of family(this.pid)) writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  }
+}
+
+/** Nothing stays behind when the bench itself is stopped. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+
+function family(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`)
+    .flatMap(thread => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' '))
+    .filter(child => child !== '');
+  return [pid, ...children.flatMap(child => family(Number(child)))];
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/** A free loopback port below those that the kernel gives to outgoing connections. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const bound = await new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!bound) continue;
+    await new Promise(resolve => server.close(resolve));
+    return port;
+  }
+}

@@ -1,0 +1,73 @@
+// The report: Markdown tables, ready for the README.
+
+import { type Figures, type Row, rowFigures } from './figures.ts';
+import { subjects } from './subjects.ts';
+import { isMet, targets } from './targets.ts';
+
+export function figuresTable(rows: readonly Row[]): string {
+  const head = [
+    'messages',
+    'through',
+    'messages/s',
+    'spread',
+    'MB/s',
+    'of straight',
+    'CPU ms each',
+    'CPU of HAProxy',
+    'peak RSS MB',
+    'before load',
+  ];
+  const lines = rows.flatMap(row => {
+    const figures = rowFigures(row);
+    return subjects.map((subject, index) => [
+      index === 0 ? row.scenario.title : '',
+      subject,
+      ...cells(figures[subject]),
+    ]);
+  });
+  return markdown(head, lines, 2);
+}
+
+function cells(figures: Figures): string[] {
+  return [
+    number(figures.messagesPerSecond),
+    `${(figures.spread * 100).toFixed(0)} %`,
+    number(figures.megabytesPerSecond),
+    figures.ofStraight.toFixed(2),
+    number(figures.cpuMs),
+    figures.cpuOfHaproxy?.toFixed(2) ?? '',
+    figures.peakMB?.toFixed(0) ?? '',
+    figures.startPeakMB?.toFixed(0) ?? '',
+  ];
+}
+
+export function targetsTable(rows: readonly Row[]): string {
+  const filter = new Map(rows.map(row => [row.scenario.name, rowFigures(row).filter]));
+  const lines = targets.flatMap(target => {
+    const needed = target.rows.flatMap(name => filter.get(name) ?? []);
+    const value = needed.length === target.rows.length ? target.value(...needed) : undefined;
+    if (value === undefined) return [];
+    const limit = target.atLeast === undefined ? `at most ${target.atMost}` : `at least ${target.atLeast}`;
+    return [[target.text, limit, number(value), isMet(target, value) ? 'met' : 'MISSED']];
+  });
+  return markdown(['target', 'limit', 'measured', ''], lines, 1);
+}
+
+/** Three significant digits, thousands whole. */
+export function number(value: number | undefined): string {
+  if (value === undefined) return '';
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** Columns from `textColumns` on are numbers and stand to the right. */
+export function markdown(head: readonly string[], lines: readonly (readonly string[])[], textColumns: number): string {
+  const widths = head.map((_, column) => Math.max(3, ...[head, ...lines].map(line => (line[column] ?? '').length)));
+  const row = (line: readonly string[]) =>
+    `| ${widths.map((width, column) => align(line[column] ?? '', width, column >= textColumns)).join(' | ')} |`;
+  const rule = widths.map((width, column) => (column < textColumns ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return [row(head), row(rule), ...lines.map(row)].join('\n');
+}
+
+function align(text: string, width: number, right: boolean): string {
+  return right ? text.padStart(width) : text.padEnd(width);
+}
