@@ -34,9 +34,14 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
   if (settings.skipDkim) log.warn('DKIM verification DISABLED! This should not be used in production.');
   try {
     const running = await start(settings, log);
-    const stop = () => running.stop().then(() => process.exit(0));
-    process.once('SIGTERM', stop);
-    process.once('SIGINT', stop);
+    let stopping = false;
+    const stop = () => {
+      if (!stopping) running.stop().then(() => process.exit(0));
+      stopping = true;
+    };
+    // Heard every time: a second signal must not take the answers from transactions that are ending.
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
   } catch (error) {
     log.error(`cannot start: ${quoted(error instanceof Error ? error.message : String(error))}`);
     process.exit(exitFailure);

@@ -31,6 +31,7 @@ export class SmtpConnection {
   /** Aborted when the client goes away while the mode works on its message. */
   #working: AbortController | null = null;
   #unread = 0;
+  #gone = false;
   #stopping = false;
 
   constructor(socket: Socket, options: SmtpServerOptions) {
@@ -39,7 +40,7 @@ export class SmtpConnection {
     this.#session = new SmtpSession(options);
     socket.setTimeout(idleTimeout, () => this.#idle());
     socket.on('data', chunk => this.#received(chunk as Buffer)); // no encoding is set
-    socket.on('drain', () => this.#flow());
+    socket.on('drain', () => this.#advance());
     socket.on('end', () => this.#ended());
     // Postfix may reset the connection in the middle of anything; `close` follows.
     socket.on('error', error => options.log.debug(`${options.label}: connection lost: ${quoted(error.message)}`));
@@ -62,8 +63,13 @@ export class SmtpConnection {
   }
 
   #advance(): void {
+    if (this.#gone) return;
     try {
-      for (let event = this.#session.next(); event !== null; event = this.#session.next()) this.#answer(event);
+      for (let more = true; more; ) {
+        for (let event = this.#session.next(); event !== null; event = this.#session.next()) this.#answer(event);
+        more = this.#session.outputFull && !this.#socket.writableNeedDrain;
+        if (more) this.#flush();
+      }
       if (this.#working === null) this.#unread = 0;
       if (this.#stopping && !this.#session.inTransaction && !this.#session.closed) this.#session.close(shuttingDown);
     } catch (error) {
@@ -131,6 +137,7 @@ export class SmtpConnection {
 
   /** The client has hung up or half-closed: Postfix then wants no answer, so what is not delivered yet shall not be. */
   #ended(): void {
+    this.#gone = true;
     this.#working?.abort();
     if (this.#working === null) this.#dropMessage();
     this.#socket.end();

@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:net';
 import { quoted } from '../message/text.ts';
 import type { Clock } from '../system/clock.ts';
+import { descriptorLimit } from '../system/descriptors.ts';
 import type { Log } from '../system/log.ts';
 import type { SpoolStore } from '../system/spool.ts';
 import type { SessionOptions } from '../wire/session.ts';
@@ -26,6 +27,9 @@ export interface Listener {
 
 const backlog = 1024;
 const errorLogInterval = 1000;
+/** Descriptors of the process itself, and what a message may take: its connection, a spool file, a connection to the next hop. */
+const ownDescriptors = 40;
+const descriptorsEach = 3;
 
 /** Resolves once the port is bound; rejects when it cannot be. */
 export function listen(host: string, port: number, options: SmtpServerOptions): Promise<Listener> {
@@ -49,14 +53,21 @@ export function listen(host: string, port: number, options: SmtpServerOptions): 
   });
 }
 
-/** libuv backs off by itself (on EMFILE it turns the waiting clients away); here the log is kept from flooding. */
+/**
+ * Keeps the process alive whatever accepting does. Clients are turned away before the descriptors run out: at that point libuv would do it
+ * without a word, and the messages of those already here would have none for spool and delivery.
+ */
 function survive(server: Server, { log, label, clock }: SmtpServerOptions): void {
   let quietUntil = 0;
-  server.on('error', error => {
+  const complain = (cause: string) => {
     if (clock() < quietUntil) return;
     quietUntil = clock() + errorLogInterval;
-    log.error(`${label}: cannot accept a connection: ${quoted(error.message)}`);
-  });
+    log.error(`${label}: cannot accept a connection: ${cause}`);
+  };
+  const most = Math.max(1, Math.floor((descriptorLimit() - ownDescriptors) / descriptorsEach));
+  if (Number.isFinite(most)) server.maxConnections = most;
+  server.on('drop', () => complain(`${most} are open, more would take the last descriptors (LimitNOFILE)`));
+  server.on('error', error => complain(quoted(error.message)));
 }
 
 function stop(

@@ -2,7 +2,7 @@
  * Content-Type (RFC 2045 5.1) as far as the checks need it. Strict, because another reader could see another boundary: a repeated
  * boundary, an RFC 2231 form of it, or text that is no parameter makes the field unusable.
  */
-import { fieldValues, type Header } from './header.ts';
+import { fieldValues, type Header, maxReadFieldOctets } from './header.ts';
 import { FieldCursor } from './structured.ts';
 
 export type ContentType = Readonly<{
@@ -23,7 +23,7 @@ const plainText: ContentType = { type: 'text', subtype: 'plain', boundary: null 
 export function contentTypeOf(header: Header): ContentType | null {
   const [value, ...more] = fieldValues(header, 'content-type');
   if (value === undefined) return plainText;
-  return more.length > 0 ? null : parseContentType(value);
+  return more.length > 0 || value.length > maxReadFieldOctets ? null : parseContentType(value);
 }
 
 export function parseContentType(value: string): ContentType | null {

@@ -2,19 +2,16 @@
  * The From field (RFC 5322 3.6.2): who the reader will see as the author. It must name exactly one mailbox, because a check of the
  * first says nothing of the second. Octet strings throughout.
  */
-import { fieldValues, type Header, maxLineOctets } from './header.ts';
+import { fieldValues, type Header, maxLineOctets, maxReadFieldOctets } from './header.ts';
 import { FieldCursor } from './structured.ts';
 
 const atom = /[^\x00-\x20()<>[\]:;@\\,."\x7f]+/y;
 const literalText = /[^\x00-\x20[\]\\\x7f]*/y;
 
-// Postfix rewrites addresses in the header and reads no more than 10,240 tokens or 102,400 octets of it: behind that it would see another.
-const maxFromOctets = 8192;
-
 /** The address of the only mailbox in the only From field, without comments, as written; null in every other case. */
 export function authorOf(header: Header): string | null {
   const [value, ...more] = fieldValues(header, 'from');
-  if (value === undefined || more.length > 0 || value.length > maxFromOctets) return null;
+  if (value === undefined || more.length > 0 || value.length > maxReadFieldOctets) return null;
   // Postfix breaks longer lines, in the middle of an address too; `From:` is part of the first one.
   const lines = `From:${value}`.split('\r\n');
   return lines.some(line => line.length > maxLineOctets) ? null : parseMailbox(value);

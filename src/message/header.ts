@@ -27,6 +27,12 @@ export const maxLineOctets = 998;
 // The same octets as Postfix takes for a field name; where it sees none, it ends the header.
 const fieldStart = /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/;
 
+/**
+ * Longer fields that the checks read are unusable: Postfix reads no more than 10,240 tokens or 102,400 octets of a field, and rewrites or
+ * cuts what it has read, so others would see another one.
+ */
+export const maxReadFieldOctets = 8192;
+
 export class HeaderReader {
   #pieces: string[] = [];
   #octets = 0;

@@ -65,7 +65,8 @@ export function openLog(filter: string, descriptor = 2): Log {
   }
 
   function write(label: string, message: string): void {
-    if (pending.length > maxPending) {
+    // Once lines are missing, the next one to be seen is the one that says so.
+    if (dropped > 0 || pending.length > maxPending) {
       dropped++;
       return;
     }

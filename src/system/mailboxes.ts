@@ -15,6 +15,8 @@ export interface Mailboxes {
   look(address: string, marker: Marker): Presence;
 }
 
+const quietly = { throwIfNoEntry: false } as const;
+
 /** `directory` holds one directory a mailbox, named by the address in lower case; `localDomains` in lower case. */
 export function openMailboxes(directory: string, localDomains: readonly string[]): Mailboxes {
   return {
@@ -22,9 +24,10 @@ export function openMailboxes(directory: string, localDomains: readonly string[]
       const mailbox = plainMailbox(address, localDomains);
       if (mailbox === null) return 'absent';
       try {
-        return statSync(join(directory, mailbox, marker), { throwIfNoEntry: false }) === undefined
-          ? 'absent'
-          : 'present';
+        if (statSync(join(directory, mailbox, marker), quietly) !== undefined) return 'present';
+        // Node keeps quiet about ENOTDIR as well.
+        const home = statSync(join(directory, mailbox), quietly);
+        return home === undefined || home.isDirectory() ? 'absent' : { unknown: 'the mailbox is not a directory' };
       } catch (error) {
         return { unknown: error instanceof Error ? error.message : String(error) };
       }

@@ -60,6 +60,8 @@ export class Spool {
   #blockUsed = 0;
   #length = 0;
   #discarded = false;
+  /** A reader has had buffers: they may be on their way out. */
+  #lent = false;
 
   constructor(store: SpoolStore) {
     this.#store = store;
@@ -126,6 +128,7 @@ export class Spool {
   /** All octets when they are few and in memory: then one write can take them. Else null. */
   small(): readonly Buffer[] | null {
     if (this.#descriptor >= 0 || this.#length > batchOctets) return null;
+    this.#lent = true;
     return [...this.#batches()].flat();
   }
 
@@ -134,6 +137,7 @@ export class Spool {
    * its buffers are used again and, with `release`, its memory is freed, so that a second reading is impossible.
    */
   async *read({ release }: { release: boolean }): AsyncGenerator<readonly Buffer[], void, undefined> {
+    this.#lent = true;
     const end = this.#length - this.#beforeFile;
     for (const batch of this.#batches()) {
       yield batch;
@@ -155,6 +159,7 @@ export class Spool {
   /** Gives everything back. May be called at any time, also twice. */
   discard(): void {
     this.#discarded = true;
+    if (!this.#lent) for (const buffer of this.#memory) free(buffer);
     this.#hold(-this.#held);
     this.#memory = [];
     this.#block = null;

@@ -43,6 +43,8 @@ export const startData = bareReply(354, 'End data with <CR><LF>.<CR><LF>');
 const maxLineOctets = 4096;
 const maxRecipients = 1000;
 const maxForwarded = 100;
+/** Replies to pipelined commands that may wait to be taken: a short command can have a long answer. */
+const maxOutput = 16_384;
 
 const ok = reply(250, '0.0', 'Ok');
 const outOfSequence = reply(503, '5.1', 'Bad sequence of commands');
@@ -84,9 +86,14 @@ export class SmtpSession {
     this.#at = 0;
   }
 
-  /** The next event, or null when more octets or an answer are needed first. */
+  /** There is more to read, but the output must be taken first. */
+  get outputFull(): boolean {
+    return this.#output.length >= maxOutput && !this.closed && this.#awaiting === null && this.#at < this.#input.length;
+  }
+
+  /** The next event, or null when more octets or an answer are needed first, or the output is full. */
   next(): SessionEvent | null {
-    while (!this.closed && this.#awaiting === null) {
+    while (!this.closed && this.#awaiting === null && this.#output.length < maxOutput) {
       let event = this.#ended;
       if (event !== null) this.#ended = null;
       else if (this.#at >= this.#input.length) return null;

@@ -13,6 +13,8 @@ import type { SessionOptions } from '../../src/wire/session.ts';
 import { Conversation } from '../wire/conversation.ts';
 import type { Delivery } from './transcript.ts';
 
+const patience = 5000;
+
 export interface Carrier {
   readonly delivered: readonly Delivery[];
   say(octets: string): void;
@@ -116,6 +118,8 @@ export class SocketServer {
     let heard = '';
     let ended = false;
     socket.setEncoding('latin1');
+    // A server that says less than expected: what was heard then tells the difference.
+    socket.setTimeout(patience, () => socket.destroy());
     let wake: () => void = () => undefined;
     const next = () => new Promise<void>(resolve => (wake = resolve));
     socket.on('data', text => {

@@ -1,0 +1,79 @@
+// A relay's files in a temporary directory, and the loopback ports that they name.
+
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { undoAtEnd } from './tidy.ts';
+
+export const domain = 'one.test';
+
+export type Keys = Record<string, string | number>;
+
+export class Site {
+  readonly directory = mkdtempSync(join(tmpdir(), 'filtermail-loopback-'));
+  readonly config = join(this.directory, 'chatmail.ini');
+  readonly mailboxes = join(this.directory, 'mailboxes');
+  readonly spool = join(this.directory, 'spool');
+  /** Where the filter listens. */
+  readonly port: number;
+
+  private constructor(port: number) {
+    this.port = port;
+    undoAtEnd(() => this.#remove());
+  }
+
+  /** A site whose filter gives mail to `nextPort`. */
+  static async make(nextPort: number, keys: Keys = {}): Promise<Site> {
+    const site = new Site(await freePort());
+    mkdirSync(site.mailboxes);
+    mkdirSync(site.spool);
+    site.configure({
+      mail_domain: domain,
+      filtermail_smtp_port: site.port,
+      postfix_reinject_port: nextPort,
+      mailboxes_dir: site.mailboxes,
+      filtermail_spool_dir: site.spool,
+      // Only the tests of the limit want one.
+      max_user_send_per_minute: 1_000_000,
+      max_user_send_burst_size: 1_000_000,
+      ...keys,
+    });
+    return site;
+  }
+
+  configure(keys: Keys): void {
+    const lines = Object.entries(keys).map(([key, value]) => `${key} = ${value}\n`);
+    writeFileSync(this.config, `[params]\n${lines.join('')}`);
+  }
+
+  disable(mailbox: string): void {
+    mkdirSync(join(this.mailboxes, mailbox), { recursive: true });
+    writeFileSync(join(this.mailboxes, mailbox, 'DISABLED'), '');
+  }
+
+  #remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A loopback port nobody listens on, below the range from which the system takes the ports of outgoing connections: one of those
+ * could take it before the filter does.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_240 + Math.floor(Math.random() * 22_000);
+    const server = createServer();
+    try {
+      server.listen(port, '127.0.0.1');
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+}
