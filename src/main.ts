@@ -3,6 +3,7 @@ import { quoted } from './message/text.ts';
 import { startOutgoing } from './modes/outgoing.ts';
 import type { Running } from './modes/running.ts';
 import { loadSettings, type Settings } from './settings/settings.ts';
+import { messageOf, stackOf } from './system/errors.ts';
 import { type Log, openLog } from './system/log.ts';
 
 const exitFailure = 1;
@@ -28,7 +29,7 @@ await serve(settings, start);
 async function serve(settings: Settings, start: (settings: Settings, log: Log) => Promise<Running>): Promise<void> {
   const log = openLog(settings.logFilter);
   process.on('exit', log.flush);
-  const survive = (error: unknown) => log.error(`unexpected failure: ${quoted(describe(error), 2000)}`);
+  const survive = (error: unknown) => log.error(`unexpected failure: ${quoted(stackOf(error), 2000)}`);
   process.on('uncaughtException', survive);
   process.on('unhandledRejection', survive);
   if (settings.skipDkim) log.warn('DKIM verification DISABLED! This should not be used in production.');
@@ -43,17 +44,13 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   } catch (error) {
-    log.error(`cannot start: ${quoted(error instanceof Error ? error.message : String(error))}`);
+    log.error(`cannot start: ${quoted(messageOf(error))}`);
     process.exit(exitFailure);
   }
 }
 
 function notBuilt(): Promise<Running> {
   return Promise.reject(new Error('this version has only the mode outgoing'));
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function exit(code: number, lines: readonly string[]): never {

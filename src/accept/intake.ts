@@ -1,4 +1,5 @@
 /** Takes in one message: every octet goes to the spool, its text to the scanner, until something makes the message unusable. */
+import type { Envelope } from '../message/envelope.ts';
 import { type Evidence, MessageScanner } from '../message/scanner.ts';
 import { quoted } from '../message/text.ts';
 import type { Spool } from '../system/spool.ts';
@@ -19,11 +20,13 @@ const defects = {
 } as const satisfies Record<string, Defect>;
 
 export class Intake {
+  readonly envelope: Envelope;
   readonly spool: Spool;
   readonly #scanner = new MessageScanner();
   #fault: DataFault | null = null;
 
-  constructor(spool: Spool) {
+  constructor(envelope: Envelope, spool: Spool) {
+    this.envelope = envelope;
     this.spool = spool;
   }
 

@@ -3,12 +3,25 @@
  * this connection and nothing else.
  */
 import type { Socket } from 'node:net';
-import type { Envelope } from '../message/envelope.ts';
 import { quoted } from '../message/text.ts';
+import type { Clock } from '../system/clock.ts';
+import { stackOf } from '../system/errors.ts';
+import type { Log } from '../system/log.ts';
+import type { SpoolStore } from '../system/spool.ts';
 import { describeReply, reply } from '../wire/reply.ts';
-import { type SessionEvent, SmtpSession, startData } from '../wire/session.ts';
+import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../wire/session.ts';
 import { Intake } from './intake.ts';
-import type { SmtpServerOptions } from './smtp-server.ts';
+import type { Reception } from './transaction.ts';
+
+export type SmtpServerOptions = SessionOptions &
+  Readonly<{
+    /** What log lines begin with: `Outgoing`, `Incoming`, `Transport`. */
+    label: string;
+    reception: Reception;
+    store: SpoolStore;
+    log: Log;
+    clock: Clock;
+  }>;
 
 /** Postfix is silent for as long as its own client is (its `smtpd_timeout` is 300 s). */
 const idleTimeout = 320_000;
@@ -26,7 +39,6 @@ export class SmtpConnection {
   readonly #socket: Socket;
   readonly #options: SmtpServerOptions;
   readonly #session: SmtpSession;
-  #envelope: Envelope | null = null;
   #intake: Intake | null = null;
   /** Aborted when the client goes away while the mode works on its message. */
   #working: AbortController | null = null;
@@ -53,6 +65,11 @@ export class SmtpConnection {
     this.#stopping = true;
     if (!this.#session.closed && !this.#session.inTransaction) this.#session.close(shuttingDown);
     this.#flush();
+  }
+
+  /** Ends the connection at once. */
+  destroy(): void {
+    this.#socket.destroy();
   }
 
   #received(chunk: Buffer): void {
@@ -88,8 +105,7 @@ export class SmtpConnection {
         this.#session.answer(reception.recipient(event.path) ?? recipientTaken);
         break;
       case 'data':
-        this.#envelope = event.envelope;
-        this.#intake = new Intake(store.open());
+        this.#intake = new Intake(event.envelope, store.open());
         this.#session.answer(startData);
         break;
       case 'octets':
@@ -102,8 +118,8 @@ export class SmtpConnection {
 
   async #judge(end: SessionEvent & { kind: 'end' }): Promise<void> {
     const intake = this.#intake;
-    const envelope = this.#envelope;
-    if (intake === null || envelope === null) throw new Error('end of a message that never began');
+    if (intake === null) throw new Error('end of a message that never began');
+    const { envelope, spool } = intake;
     const { reception, clock, log, label } = this.#options;
     const working = new AbortController();
     this.#working = working;
@@ -119,7 +135,7 @@ export class SmtpConnection {
       } else {
         const { evidence } = result;
         this.#session.answer(
-          await reception.message({ envelope, evidence, content: intake.spool, receivedAt, gone: working.signal }),
+          await reception.message({ envelope, evidence, content: spool, receivedAt, gone: working.signal }),
         );
       }
     } finally {
@@ -132,7 +148,6 @@ export class SmtpConnection {
   #dropMessage(): void {
     this.#intake?.spool.discard();
     this.#intake = null;
-    this.#envelope = null;
   }
 
   /** The client has hung up or half-closed: Postfix then wants no answer, so what is not delivered yet shall not be. */
@@ -154,7 +169,7 @@ export class SmtpConnection {
 
   #crashed(error: unknown): void {
     const { log, label } = this.#options;
-    log.error(`${label}: unexpected failure in a connection: ${quoted(describeError(error), 2000)}`);
+    log.error(`${label}: unexpected failure in a connection: ${quoted(stackOf(error), 2000)}`);
     if (!this.#session.closed) this.#session.close(internalError);
     this.#dropMessage();
     this.#flush();
@@ -192,8 +207,4 @@ export class SmtpConnection {
     } else if (waits) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
   }
-}
-
-function describeError(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -1,23 +1,8 @@
 /** Listens for SMTP or LMTP clients. An accept failure is logged and survived; stopping lets transactions end. */
 import { createServer, type Server } from 'node:net';
 import { quoted } from '../message/text.ts';
-import type { Clock } from '../system/clock.ts';
 import { descriptorLimit } from '../system/descriptors.ts';
-import type { Log } from '../system/log.ts';
-import type { SpoolStore } from '../system/spool.ts';
-import type { SessionOptions } from '../wire/session.ts';
-import { SmtpConnection } from './smtp-connection.ts';
-import type { Reception } from './transaction.ts';
-
-export type SmtpServerOptions = SessionOptions &
-  Readonly<{
-    /** What log lines begin with: `Outgoing`, `Incoming`, `Transport`. */
-    label: string;
-    reception: Reception;
-    store: SpoolStore;
-    log: Log;
-    clock: Clock;
-  }>;
+import { SmtpConnection, type SmtpServerOptions } from './smtp-connection.ts';
 
 export interface Listener {
   readonly port: number;
@@ -33,11 +18,11 @@ const descriptorsEach = 3;
 
 /** Resolves once the port is bound; rejects when it cannot be. */
 export function listen(host: string, port: number, options: SmtpServerOptions): Promise<Listener> {
-  const connections = new Set<{ connection: SmtpConnection; destroy(): void }>();
+  const connections = new Set<SmtpConnection>();
   const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
-    const entry = { connection: new SmtpConnection(socket, options), destroy: () => socket.destroy() };
-    connections.add(entry);
-    socket.once('close', () => connections.delete(entry));
+    const connection = new SmtpConnection(socket, options);
+    connections.add(connection);
+    socket.once('close', () => connections.delete(connection));
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -70,19 +55,15 @@ function survive(server: Server, { log, label, clock }: SmtpServerOptions): void
   server.on('error', error => complain(quoted(error.message)));
 }
 
-function stop(
-  server: Server,
-  connections: Set<{ connection: SmtpConnection; destroy(): void }>,
-  grace: number,
-): Promise<void> {
+function stop(server: Server, connections: ReadonlySet<SmtpConnection>, grace: number): Promise<void> {
   return new Promise(resolve => {
     const timer = setTimeout(() => {
-      for (const { destroy } of connections) destroy();
+      for (const connection of connections) connection.destroy();
     }, grace);
     server.close(() => {
       clearTimeout(timer);
       resolve();
     });
-    for (const { connection } of connections) connection.stop();
+    for (const connection of connections) connection.stop();
   });
 }

@@ -21,17 +21,15 @@ export type OutgoingVerdict = Readonly<{
 }>;
 
 export function judgeOutgoing(envelope: Envelope, evidence: Evidence, passthrough: Passthrough): OutgoingVerdict {
-  const unencrypted = whyUnencrypted(evidence, 'outgoing');
-  const grounds = unencrypted === null ? 'encrypted' : isSecurejoinRequest(evidence) ? 'securejoin' : null;
-  const encrypted = grounds !== null;
+  const why = whyUnencrypted(evidence, 'outgoing');
+  const encrypted = why === null || isSecurejoinRequest(evidence);
+  const accepted = (grounds: OutgoingGrounds) => ({ encrypted, outcome: { accepted: grounds } });
+  const refused = (refusal: OutgoingRefusal) => ({ encrypted, outcome: { refused: refusal } });
   const author = authorOf(evidence.header);
-  if (author === null) return { encrypted, outcome: { refused: { reason: 'no usable From' } } };
-  if (!sameAddress(author, envelope.from.address)) {
-    return { encrypted, outcome: { refused: { reason: 'From is not the sender', author } } };
-  }
-  if (grounds !== null) return { encrypted, outcome: { accepted: grounds } };
-  if (isExempt(envelope, evidence, passthrough)) return { encrypted, outcome: { accepted: 'exempt' } };
-  const detail =
-    unencrypted === null ? '' : [unencrypted.reason, unencrypted.detail].filter(text => text !== '').join(': ');
-  return { encrypted, outcome: { refused: { reason: 'unencrypted', detail } } };
+  if (author === null) return refused({ reason: 'no usable From' });
+  if (!sameAddress(author, envelope.from.address)) return refused({ reason: 'From is not the sender', author });
+  if (why === null) return accepted('encrypted');
+  if (encrypted) return accepted('securejoin');
+  if (isExempt(envelope, evidence, passthrough)) return accepted('exempt');
+  return refused({ reason: 'unencrypted', detail: `${why.reason}: ${why.detail}` });
 }

@@ -6,7 +6,10 @@
 export class RateLimiter {
   readonly #interval: number;
   readonly #tolerance: number;
-  /** Theoretical arrival times; the order is that of the last accepted message, so those that have expired stand first. */
+  /**
+   * Theoretical arrival times in the order of the last accepted message. One that has expired is forgotten at most the tolerance later,
+   * when those before it have expired too.
+   */
   readonly #arrivals = new Map<string, number>();
 
   /** `perMinute` messages in the long run, `burst` at once. */

@@ -4,7 +4,6 @@
  * client goes before our final dot, nothing is delivered.
  */
 import type { Envelope } from '../message/envelope.ts';
-import { quoted } from '../message/text.ts';
 import type { Clock } from '../system/clock.ts';
 import { dial } from '../system/dial.ts';
 import type { Spool } from '../system/spool.ts';
@@ -22,6 +21,7 @@ export type ReinjectOptions = Readonly<{
   clock: Clock;
 }>;
 
+/** `deadline` in milliseconds of the clock: no final dot goes out later. */
 export type Mail = Readonly<{ envelope: Envelope; content: Spool; deadline: number; gone: AbortSignal }>;
 
 /** The answer for the client and, where mail was not taken, the reason for the log. */
@@ -97,23 +97,18 @@ export class Reinjector {
       return refusal;
     }
     if (lost !== null) return { lost };
-    const strange = replies.find(({ code }, index) => counts(index) && code >= 300 !== (index === commands.length - 1));
-    const dataAnswer = replies.at(-1);
-    if (strange !== undefined || dataAnswer?.code !== 354) {
-      return giveUp(client, `unexpected answer: ${describeReply(strange ?? dataAnswer ?? unavailable)}`);
-    }
+    const last = commands.length - 1;
+    const strange = replies.find(
+      (answer, index) => counts(index) && (index === last ? answer.code !== 354 : !isPositive(answer)),
+    );
+    if (strange !== undefined) return client.abort(`unexpected answer: ${describeReply(strange)}`);
     attempt.dataBegun = true;
     const early = await client.sendMessage(content, { release: true, mayEnd: () => attempt.sendDot() });
     if (early !== null) return early;
     const answer = await client.reply();
     if ('lost' in answer || isPositive(answer) || answer.code >= 400) return answer;
-    return giveUp(client, `unexpected answer: ${describeReply(answer)}`);
+    return client.abort(`unexpected answer: ${describeReply(answer)}`);
   }
-}
-
-function giveUp(client: SmtpClient, reason: string): Lost {
-  client.abort(reason);
-  return { lost: reason };
 }
 
 /** What a server does that closed an idle connection. */
@@ -165,7 +160,7 @@ class Attempt {
 
   failed(cause: string): ReinjectResult {
     const reason = this.#reason === '' ? cause : this.#reason;
-    return { answer: unavailable, failure: `${quoted(reason)}${this.dotSent ? ' after the final dot' : ''}` };
+    return { answer: unavailable, failure: `${reason}${this.dotSent ? ' after the final dot' : ''}` };
   }
 
   end(): void {

@@ -3,6 +3,7 @@
  * connection that breaks, speaks out of turn or is given up on is `lost` for good; nothing throws.
  */
 import type { Socket } from 'node:net';
+import { messageOf } from '../system/errors.ts';
 import type { Spool } from '../system/spool.ts';
 import { type Extensions, parseExtensions } from '../wire/client-commands.ts';
 import { describeReply, isPositive, type Reply } from '../wire/reply.ts';
@@ -39,12 +40,13 @@ export class SmtpClient {
     return this.#lost === null;
   }
 
-  /** Gives the connection up at once; whoever waits gets `reason`. */
-  abort(reason: string): void {
-    if (this.#lost !== null) return;
+  /** Gives the connection up at once; whoever waits gets the reason, and a second one counts for nothing. */
+  abort(reason: string): Lost {
+    if (this.#lost !== null) return { lost: this.#lost };
     this.#lost = reason;
     this.#socket.destroy();
     this.#wake();
+    return { lost: reason };
   }
 
   /** Says goodbye and hangs up without waiting for the answer. */
@@ -70,11 +72,11 @@ export class SmtpClient {
   async greet(name: string): Promise<Reply | Lost | null> {
     const greeting = await this.reply();
     if ('lost' in greeting || greeting.code >= 400) return greeting;
-    if (greeting.code !== 220) return this.#giveUp(`unexpected greeting: ${describeReply(greeting)}`);
+    if (greeting.code !== 220) return this.abort(`unexpected greeting: ${describeReply(greeting)}`);
     this.#write(`EHLO ${name}\r\n`);
     const hello = await this.reply();
     if ('lost' in hello || hello.code >= 400) return hello;
-    if (!isPositive(hello)) return this.#giveUp(`unexpected answer to EHLO: ${describeReply(hello)}`);
+    if (!isPositive(hello)) return this.abort(`unexpected answer to EHLO: ${describeReply(hello)}`);
     this.extensions = parseExtensions(hello);
     return null;
   }
@@ -119,13 +121,13 @@ export class SmtpClient {
         if (spoken !== null) return spoken;
       }
     } catch (error) {
-      return this.#giveUp(`cannot read the spool: ${error instanceof Error ? error.message : error}`);
+      return this.abort(`cannot read the spool: ${messageOf(error)}`);
     }
     return this.#end([finalDot], options.mayEnd);
   }
 
   #end(buffers: readonly Buffer[], mayEnd: () => boolean): Lost | null {
-    if (!mayEnd()) return this.#giveUp('the deadline passed');
+    if (!mayEnd()) return this.abort('the deadline passed');
     this.#sending = false;
     this.#due++;
     this.#writeTogether(buffers);
@@ -136,13 +138,8 @@ export class SmtpClient {
   #spoken(): Reply | Lost | null {
     const early = this.#ready();
     if (early === null || 'lost' in early) return early;
-    this.abort(`answer before the end of the message: ${describeReply(early)}`);
-    return early.code >= 400 ? early : { lost: this.#lost ?? '' };
-  }
-
-  #giveUp(reason: string): Lost {
-    this.abort(reason);
-    return { lost: reason };
+    const lost = this.abort(`answer before the end of the message: ${describeReply(early)}`);
+    return early.code >= 400 ? early : lost;
   }
 
   #received(text: string): void {

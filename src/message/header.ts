@@ -19,7 +19,7 @@ export type Header = readonly HeaderField[];
 export type HeaderFault = 'oversize' | 'malformed';
 
 export const maxHeaderOctets = 262_144;
-export const maxHeaderFields = 1000;
+const maxHeaderFields = 1000;
 
 const blankLine = '\r\n\r\n';
 /** Postfix reads lines of 2048 octets and breaks those over 998 when it sends them: a colon farther on would not be seen. */

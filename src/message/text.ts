@@ -1,19 +1,17 @@
 /** Octet strings (latin1, one character an octet) and what they say as text. */
-
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+import { isUtf8 as isUtf8Buffer } from 'node:buffer';
 
 export function isAscii(octets: string): boolean {
   return !/[\x80-\xff]/.test(octets);
 }
 
 export function isUtf8(octets: string): boolean {
-  if (isAscii(octets)) return true;
-  try {
-    utf8.decode(Buffer.from(octets, 'latin1'));
-    return true;
-  } catch {
-    return false;
-  }
+  return isAscii(octets) || isUtf8Buffer(Buffer.from(octets, 'latin1'));
+}
+
+/** Whether there is a control character, TAB included. */
+export function hasControl(octets: string): boolean {
+  return /[\0-\x1f\x7f]/.test(octets);
 }
 
 /**

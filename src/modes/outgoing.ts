@@ -15,14 +15,15 @@ import type { Settings } from '../settings/settings.ts';
 import { type Clock, monotonicClock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import { type Mailboxes, openMailboxes } from '../system/mailboxes.ts';
-import { SpoolStore, spoolTrouble } from '../system/spool.ts';
+import { SpoolStore } from '../system/spool.ts';
+import { spoolTrouble } from '../system/unlinked-file.ts';
 import { bareReply, describeReply, type Reply, reply } from '../wire/reply.ts';
 import { type Running, stopGrace } from './running.ts';
 
 export type OutgoingSystem = Readonly<{ clock: Clock; log: Log; mailboxes: Mailboxes; reinjector: Reinjector }>;
 
-/** Postfix waits 100 s for the answer to the final dot. */
-const deadline = 90_000;
+/** Milliseconds from the last octet to our final dot. Postfix waits 100 s for the answer. */
+const timeToDeliver = 90_000;
 
 const nothingToDeliver = reply(250, '0.0', 'Ok');
 
@@ -66,7 +67,7 @@ export class Outgoing implements Reception {
     const { answer, failure } = await reinjector.deliver({
       envelope: enabled,
       content,
-      deadline: receivedAt + deadline,
+      deadline: receivedAt + timeToDeliver,
       gone,
     });
     if (failure === null) log.debug(`Outgoing: ${outcome.accepted} mail from ${sender}: ${describeReply(answer)}`);
@@ -141,7 +142,7 @@ export async function startOutgoing(settings: Settings, log: Log): Promise<Runni
   if (settings.passthroughSenders.length + settings.passthroughRecipients.length > 0) {
     log.warn('Outgoing: unencrypted mail may leave: passthrough_senders or passthrough_recipients is set');
   }
-  const trouble = spoolTrouble(store);
+  const trouble = spoolTrouble(settings.spoolDir);
   if (trouble !== null)
     log.warn(`Outgoing: large mail may be refused: filtermail_spool_dir ${quoted(settings.spoolDir)}: ${trouble}`);
   return {

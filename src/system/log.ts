@@ -4,6 +4,7 @@
  * counted: mail goes on.
  */
 import { writeSync } from 'node:fs';
+import { codeOf } from './errors.ts';
 
 const levels = ['error', 'warn', 'info', 'debug', 'trace'] as const;
 
@@ -52,7 +53,7 @@ export function openLog(filter: string, descriptor = 2): Log {
       try {
         pending = pending.slice(writeSync(descriptor, pending, null, 'latin1'));
       } catch (error) {
-        if (isFull(error)) timer = setTimeout(flush, retryAfter).unref();
+        if (codeOf(error) === 'EAGAIN') timer = setTimeout(flush, retryAfter).unref();
         else pending = '';
         return;
       }
@@ -86,8 +87,4 @@ export function openLog(filter: string, descriptor = 2): Log {
     trace: at('trace'),
     flush,
   });
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EAGAIN';
 }

@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { plainMailbox } from '../message/address.ts';
+import { messageOf } from './errors.ts';
 
 export type Marker = 'DISABLED' | 'enforceE2EEincoming';
 
@@ -29,7 +30,7 @@ export function openMailboxes(directory: string, localDomains: readonly string[]
         const home = statSync(join(directory, mailbox), quietly);
         return home === undefined || home.isDirectory() ? 'absent' : { unknown: 'the mailbox is not a directory' };
       } catch (error) {
-        return { unknown: error instanceof Error ? error.message : String(error) };
+        return { unknown: messageOf(error) };
       }
     },
   };

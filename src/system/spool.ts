@@ -4,9 +4,9 @@
  * one spool `failed`; its octets are then dropped and the caller goes on reading. Memory is given back as soon as octets have left it,
  * not when the garbage collector finds out.
  */
-import { randomBytes } from 'node:crypto';
-import { close, closeSync, constants, openSync, read, statfsSync, unlinkSync, writev } from 'node:fs';
-import { join } from 'node:path';
+import { close, read, writev } from 'node:fs';
+import { messageOf } from './errors.ts';
+import { openUnlinked } from './unlinked-file.ts';
 
 const defaultBudget = 32 * 1024 * 1024;
 const alwaysInMemory = 256 * 1024;
@@ -17,10 +17,6 @@ const readOctets = 256 * 1024;
 const smallPiece = 1024;
 const manyPieces = 16;
 const blockOctets = 16 * 1024;
-const tmpFile = 0o20000000; // O_TMPFILE of Linux on x64 and arm64, without O_DIRECTORY
-
-// tmpfs and ramfs, from Linux's magic.h.
-const memoryFileSystems = [0x01021994, 0x858458f6];
 
 /** What all spools of a process share: the directory and the memory budget. */
 export class SpoolStore {
@@ -127,7 +123,7 @@ export class Spool {
 
   /** All octets when they are few and in memory: then one write can take them. Else null. */
   small(): readonly Buffer[] | null {
-    if (this.#descriptor >= 0 || this.#length > batchOctets) return null;
+    if (this.#descriptor >= 0 || this.#length > batchOctets || this.#discarded) return null;
     this.#lent = true;
     return [...this.#batches()].flat();
   }
@@ -137,6 +133,7 @@ export class Spool {
    * its buffers are used again and, with `release`, its memory is freed, so that a second reading is impossible.
    */
   async *read({ release }: { release: boolean }): AsyncGenerator<readonly Buffer[], void, undefined> {
+    this.#mustBeWhole();
     this.#lent = true;
     const end = this.#length - this.#beforeFile;
     for (const batch of this.#batches()) {
@@ -213,7 +210,7 @@ export class Spool {
   }
 
   #fail(error: unknown): false {
-    this.failed = error instanceof Error ? error.message : String(error);
+    this.failed = messageOf(error);
     this.discard();
     return false;
   }
@@ -270,37 +267,8 @@ export class Spool {
   }
 }
 
-/** Opens a file that has no name, so that it is gone when it is closed, however that comes. */
-function openUnlinked(directory: string): number {
-  const { O_RDWR, O_DIRECTORY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  try {
-    return openSync(directory, tmpFile | O_DIRECTORY | O_RDWR, 0o600);
-  } catch (error) {
-    // Some file systems have no O_TMPFILE.
-    if (!isCode(error, 'EOPNOTSUPP', 'EISDIR')) throw error;
-  }
-  const path = join(directory, `filtermail-${randomBytes(12).toString('hex')}`);
-  const descriptor = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-  unlinkSync(path);
-  return descriptor;
-}
-
-/** Why spool files would fail or defeat their purpose, in words for the log; null when all is well. */
-export function spoolTrouble({ directory }: SpoolStore): string | null {
-  try {
-    closeSync(openUnlinked(directory));
-    return memoryFileSystems.includes(statfsSync(directory).type) ? 'it is a memory file system' : null;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
 /** Frees the memory of a buffer that has it to itself, at once. */
 function free(buffer: Buffer): void {
   const memory = buffer.buffer;
   if (memory instanceof ArrayBuffer && buffer.length === memory.byteLength) memory.transfer(0);
-}
-
-function isCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 }

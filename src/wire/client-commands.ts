@@ -15,16 +15,13 @@ export function parseExtensions({ lines }: Reply): Extensions {
   return extensions;
 }
 
-/** The extension that each parameter belongs to. */
+/** The extension that a parameter belongs to, where it has another name. */
 const extensionOf: Readonly<Record<string, string>> = {
-  SIZE: 'SIZE',
   BODY: '8BITMIME',
-  SMTPUTF8: 'SMTPUTF8',
   RET: 'DSN',
   ENVID: 'DSN',
   NOTIFY: 'DSN',
   ORCPT: 'DSN',
-  AUTH: 'AUTH',
 };
 
 export function mailCommand({ address, parameters }: ReversePath, extensions: Extensions): string {

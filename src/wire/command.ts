@@ -3,7 +3,7 @@
  * command or the reply that refuses it.
  */
 import type { ForwardedAttribute, Parameters } from '../message/envelope.ts';
-import { trimBlanks } from '../message/text.ts';
+import { hasControl, trimBlanks } from '../message/text.ts';
 import { findPathEnd } from './path.ts';
 import { type Reply, reply, type StatusDetail } from './reply.ts';
 
@@ -61,10 +61,6 @@ export function parseCommand(line: string): CommandResult {
     default:
       return { refusal: unknownCommand };
   }
-}
-
-function hasControl(text: string): boolean {
-  return /[\0-\x1f\x7f]/.test(text);
 }
 
 function parsePath(

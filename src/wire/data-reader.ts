@@ -14,6 +14,10 @@ export type DataChunk = Readonly<{
   end: number;
 }>;
 
+const cr = 0x0d;
+const lf = 0x0a;
+const dot = 0x2e;
+
 // Neither looks across the edge of the string: the reader has settled what stands there.
 const brokenLine = /\r(?!\n|$)|(?<!\r)\n|\0/;
 /** A broken line or one that begins with a dot: one pass that nearly always tells that there is nothing to do. */
@@ -32,35 +36,19 @@ export class DataReader {
   feed(chunk: Buffer, from = 0): DataChunk {
     let at = from;
     let lead = '';
-    while (this.#place !== 'line' && at < chunk.length) {
+    for (; at < chunk.length; at++) {
       const octet = chunk[at];
-      const place = this.#place;
-      if (place === 'start' && octet !== 0x2e) break;
-      at++;
-      if (place === 'start') {
-        this.#place = 'dot';
-      } else if (place === 'dot') {
-        if (octet === 0x0d) {
-          this.#place = 'dotCr';
-          continue;
-        }
-        at--;
-        this.#place = 'line';
-      } else if (octet === 0x0a) {
-        if (place === 'dotCr') {
-          this.wireOctets += at - from - 3;
-          return this.#deliver(lead, at);
-        }
+      if (this.#place === 'start' && octet === dot) this.#place = 'dot';
+      else if (this.#place === 'dot' && octet === cr) this.#place = 'dotCr';
+      else if (this.#place === 'cr' && octet === lf) {
         lead += '\n';
         this.#place = 'start';
+      } else if (this.#place === 'dotCr' && octet === lf) {
+        this.wireOctets += at + 1 - from - 3;
+        return this.#deliver(lead, at + 1);
       } else {
-        this.broken = true;
-        at--;
-        this.#place = 'line';
-        if (octet === 0x0d) {
-          at++;
-          this.#place = 'cr';
-        }
+        this.broken ||= this.#place === 'cr' || this.#place === 'dotCr';
+        break;
       }
     }
     if (at === chunk.length) {
@@ -70,7 +58,7 @@ export class DataReader {
     return this.#bulk(chunk, from, at, lead);
   }
 
-  /** Whether a body that is delimited from outside (RFC 5321 wire form over HTTP) may end here: empty, or behind a CRLF. */
+  /** Whether a body whose end is told from outside (RFC 5321 wire form over HTTP) may end here: empty, or behind a CRLF. */
   get atLineStart(): boolean {
     return this.#place === 'start';
   }

@@ -25,14 +25,9 @@ export function isPositive(answer: Reply): boolean {
   return answer.code >= 200 && answer.code < 300;
 }
 
-/**
- * Another server's reply as one that we may give: 421 speaks of that server's connection, not of ours, so it becomes 451;
- * a code that is no final answer (1xx, 3xx, 6xx and up) becomes 451 too.
- */
+/** Another server's answer as ours: 421 speaks of that server's connection and becomes 451. */
 export function relayed(answer: Reply): Reply {
-  const { code, lines } = answer;
-  if (code !== 421 && ((code >= 200 && code < 300) || (code >= 400 && code < 600))) return answer;
-  return { code: 451, lines: code === 421 ? lines : ['4.3.2 Unexpected answer from the next hop'] };
+  return answer.code === 421 ? { code: 451, lines: answer.lines } : answer;
 }
 
 /** One line for a log: code and text, lines joined by ` / `. */

@@ -138,6 +138,20 @@ test('an idle connection is closed with QUIT when its time is over, not earlier'
   assert.equal(server.peers.length, 4);
 });
 
+test('of several idle connections the youngest is used, so that the others may end', async t => {
+  const { made, server, answers } = await held(t, 3);
+  for (const n of [1, 0, 2]) {
+    server.peer(n).do('250 2.0.0 Ok');
+    assert.equal(await answers[Number(server.peer(n).messages[0]?.slice(8))], taken);
+  }
+  server.script = () => undefined;
+  assert.equal((await made.deliver()).answer.code, 250);
+  assert.deepEqual(
+    server.peers.map(({ messages }) => messages.length),
+    [1, 1, 2],
+  );
+});
+
 test('steady traffic, one mail at a time, keeps one connection', async t => {
   const made = await bench(t);
   for (let n = 0; n < 100; n++) assert.equal((await made.deliver()).answer.code, 250);

@@ -92,6 +92,13 @@ test('one by one, nothing is said behind a refusal but QUIT', async t => {
   }
 });
 
+test('a refused message ends the connection with QUIT', async t => {
+  const { server, answer } = await opened(t, at('message', '554 5.7.1 no'));
+  await answer();
+  await server.until(() => server.open === 0);
+  assert.equal(server.peer(0).verbs, 'EHLO MAIL RCPT DATA QUIT');
+});
+
 test('421 at any stage of a new connection is 451, whether or not the server hangs up with it', async t => {
   for (const [name, extensions] of pipeliningOrNot) {
     for (const stage of ['XFORWARD', ...stages] as const) {

@@ -83,6 +83,18 @@ test('a slow reader gets the same octets', async t => {
   assert.ok(server.messages[0] === wire);
 });
 
+test('a spool that was given up before is no empty message', async t => {
+  for (const wire of ['x\r\n', '0123456789abcd\r\n'.repeat(100_000)]) {
+    for (const budget of [undefined, 0]) {
+      const { server, deliver } = await opened(t);
+      const content = await spoolOf(wire, budget);
+      content.discard();
+      const { answer } = await deliver({ content });
+      assert.deepEqual([answer.code, server.messages], [451, []], `${wire.length} octets, budget ${budget}`);
+    }
+  }
+});
+
 test('a spool that is given up under way never becomes a shorter message', { timeout: 20_000 }, async t => {
   // Lines end where pieces do: a part of it looks like a message.
   const wire = '0123456789abcd\r\n'.repeat(1_750_000);

@@ -265,10 +265,9 @@ test('what a command line says goes on as it came, to a server that announces ev
 });
 
 test('XFORWARD attributes go on as they came', () => {
-  const attribute = fc.record({
-    name: oneOf(...xforwardAttributes),
-    value: fc.array(octet, { maxLength: 300 }).map(join),
-  });
+  const filled = fc.tuple(fc.nat({ max: 300 }), octet).map(([count, text]) => text.repeat(count));
+  const value = fc.tuple(filled, fc.array(octet, { maxLength: 5 }).map(join)).map(join);
+  const attribute = fc.record({ name: oneOf(...xforwardAttributes), value });
   fc.assert(
     fc.property(fc.array(attribute, { maxLength: 10 }), given => {
       const attributes = given.map(({ name, value }) => ({ name, value: value.replace(/[\0-\x20\x7f]/g, '') }));
@@ -280,6 +279,6 @@ test('XFORWARD attributes go on as they came', () => {
       });
       assert.deepEqual(again, attributes);
     }),
-    { numRuns: 1000 },
+    runs,
   );
 });

@@ -155,5 +155,8 @@ function withoutOptions(env: NodeJS.ProcessEnv): Record<string, string | undefin
 
 /** Every line is an event with a level, in printable ASCII; nothing of Node's own gets in between. */
 export function assertLog(lines: readonly string[]): void {
-  for (const line of lines) assert.match(line, /^(?:ERROR|WARN|INFO|DEBUG|TRACE) [\x20-\x7e]+$/);
+  for (const line of lines) {
+    assert.match(line, /^(?:ERROR|WARN|INFO|DEBUG|TRACE) [\x20-\x7e]+$/);
+    assert.doesNotMatch(line, /warning/i, 'metrics count every line with this word');
+  }
 }

@@ -75,6 +75,33 @@ describe('a client that goes, at every stage: nothing is delivered and nobody is
     }
   });
 
+  test('while a large message is on its way to a slow next hop: no dot follows', async () => {
+    const { hop, filter, site } = victim;
+    const large = encrypted({ size: 20_000_000 });
+    for (const way of ['end', 'reset'] as const) {
+      const mark = hop.heard.length;
+      let resume = (): unknown => undefined;
+      hop.answer = ({ verb, socket }) => {
+        if (verb !== 'DATA') return undefined;
+        socket.pause();
+        resume = () => socket.resume();
+        return '354 go on';
+      };
+      const client = await victim.hello();
+      assert.match(await client.open(large), /^354 /);
+      await client.write(large.wire);
+      await hop.hears(/^DATA$/, mark);
+      client[way]();
+      await client.closed;
+      resume();
+      await hop.hears(/^\(closed\)$/, mark);
+      assert.ok(!hop.heard.slice(mark).includes('(message)'));
+      hop.answer = () => undefined;
+      await victim.passes();
+      assert.deepEqual(filter.spoolFiles(site), []);
+    }
+  });
+
   test('what it has pipelined behind that message is given up too', async () => {
     const { hop } = victim;
     hop.answer = ({ verb, line }) => (verb === 'MAIL' && line.includes('first@') ? null : undefined);

@@ -123,6 +123,7 @@ describe('hostile text', () => {
       await other.send(written(`From: ${from}\r\nSubject: x\r\n\r\nsecret text\r\n`, alice));
     }
     await other.quit();
+    await client.quit();
     await filter.stop();
     assertLog(filter.log.all);
     const text = filter.log.all.join('\n');

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { afterEach, before, describe, test } from 'node:test';
 import { Client, sendOne } from './client.ts';
-import { eventually } from './eventually.ts';
 import { alice, bob, encrypted } from './mail.ts';
 import { NextHop, offered, type Said } from './next-hop.ts';
 import { freePort } from './site.ts';
@@ -221,76 +220,6 @@ describe('while the message goes out', () => {
     assert.equal(await sendOne(victim.site.port, encrypted()), unavailable);
     assert.equal(hop.heard.slice(mark).filter(line => line === '(message)').length, 1);
     await victim.filter.log.find(/after the final dot/);
-  });
-});
-
-describe('connections that are kept', () => {
-  test('one serves the next message', async () => {
-    const { hop } = victim;
-    for (const socket of hop.sockets) socket.destroy();
-    await victim.passes();
-    const { connections } = hop;
-    for (let count = 0; count < 5; count++) await victim.passes();
-    assert.equal(hop.connections, connections);
-  });
-
-  for (const [name, answer] of [
-    ['says 421', '421 4.4.2 Idle'],
-    ['hangs up', null],
-  ] as const) {
-    test(`one that ${name} when it is used again is replaced, and nobody notices`, async () => {
-      const { hop, filter } = victim;
-      await victim.passes();
-      const mark = await victim.logged();
-      const stale = new Set(hop.sockets);
-      hop.answer = ({ verb, socket }) => {
-        if (verb !== 'MAIL' || !stale.has(socket)) return undefined;
-        setImmediate(() => socket.end());
-        return answer;
-      };
-      await victim.passes();
-      await filter.log.find(/Filtering/, mark);
-      assert.deepEqual(filter.log.since(mark), ['INFO Outgoing: Filtering encrypted mail.']);
-    });
-  }
-
-  test('one that speaks out of turn is not used again, and does not fill memory', async () => {
-    const { hop, filter } = victim;
-    const start = filter.memory('VmRSS');
-    await victim.passes();
-    const [idle] = hop.sockets;
-    assert.ok(idle);
-    // As much as it takes, until the filter hangs up or 200 MB have gone.
-    const flood = Buffer.from('250 2.0.0 Ok\r\n'.repeat(5000));
-    for (let sent = 0; sent < 200_000_000 && !idle.destroyed; sent += flood.length) {
-      await new Promise(resolve => idle.write(flood, resolve));
-    }
-    const used = filter.memory('VmRSS') - start;
-    assert.ok(used < 80, `${Math.round(used)} MiB`);
-    await victim.passes();
-    await eventually(() => assert.ok(idle.destroyed));
-  });
-
-  test('at most 90 at a time: more messages wait their turn', async () => {
-    const { hop, site } = victim;
-    for (const socket of hop.sockets) socket.destroy();
-    let most = 0;
-    const held: Said[] = [];
-    hop.answer = said => {
-      most = Math.max(most, hop.sockets.size);
-      if (said.verb !== 'message') return undefined;
-      held.push(said);
-      return null;
-    };
-    const replies = Array.from({ length: 150 }, () => sendOne(site.port, encrypted()));
-    await eventually(() => assert.equal(held.length, 90));
-    hop.answer = () => {
-      most = Math.max(most, hop.sockets.size);
-      return undefined;
-    };
-    for (const { socket } of held) socket.write('250 2.0.0 Ok\r\n');
-    for (const reply of await Promise.all(replies)) assert.match(reply, /^250 /);
-    assert.equal(most, 90);
   });
 });
 

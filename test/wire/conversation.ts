@@ -69,10 +69,13 @@ export class Conversation {
   say(octets: string): string {
     const before = this.output.length;
     this.session.feed(latin1(octets));
-    for (let event = this.session.next(); event !== null; event = this.session.next()) {
-      this.#answer(event);
+    do {
       this.#collect();
-    }
+      for (let event = this.session.next(); event !== null; event = this.session.next()) {
+        this.#answer(event);
+        this.#collect();
+      }
+    } while (this.session.outputFull);
     this.#collect();
     return this.output.slice(before);
   }

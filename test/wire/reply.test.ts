@@ -68,16 +68,11 @@ test('2xx is positive, nothing else', () => {
 });
 
 test("another server's reply as ours", () => {
-  const strange: Reply = bareReply(451, '4.3.2 Unexpected answer from the next hop');
   const cases: [Reply, Reply][] = [
     [bareReply(250, '2.0.0 ok'), bareReply(250, '2.0.0 ok')],
     [bareReply(450, '4.1.1 a', '4.1.1 b'), bareReply(450, '4.1.1 a', '4.1.1 b')],
     [bareReply(599, 'x'), bareReply(599, 'x')],
     [bareReply(421, '4.7.0 too many errors', 'bye'), bareReply(451, '4.7.0 too many errors', 'bye')],
-    [bareReply(100, 'x'), strange],
-    [bareReply(354, 'go on'), strange],
-    [bareReply(399, 'x'), strange],
-    [bareReply(600, 'x'), strange],
   ];
   for (const [theirs, ours] of cases) assert.deepEqual(relayed(theirs), ours);
 });

@@ -125,6 +125,36 @@ test('pipelined commands are answered in order, at every cut', () => {
   }
 });
 
+test('pipelined commands with long answers wait until the output is taken; all are answered, in order', () => {
+  const answer = new Conversation().say('EHLO c\r\n');
+  const session = new SmtpSession(smtp);
+  session.takeOutput();
+  session.feed(latin1(`${'EHLO c\r\n'.repeat(5000)}NOOP\r\nQUIT\r\nNOOP\r\n`));
+  let output = '';
+  let most = 0;
+  for (let more = true; more; ) {
+    assert.equal(session.next(), null);
+    more = session.outputFull;
+    const taken = session.takeOutput();
+    output += taken;
+    most = Math.max(most, taken.length);
+  }
+  // 1 MB in all, never more than a little of it at a time.
+  assert.equal(output, `${answer.repeat(5000)}${ok}221 2.0.0 Bye\r\n`);
+  assert.ok(most < 20_000, `${most} octets of output at once`);
+  assert.equal(session.closed, true);
+});
+
+test('a full output holds back the message too, and its end', () => {
+  const noops = 'NOOP\r\n'.repeat(5000);
+  const message = 'EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n';
+  const wire = `${noops}${message}${noops}${message}QUIT\r\n`;
+  const whole = outcome([wire]);
+  assert.equal(whole.messages.length, 2);
+  assert.equal(whole.output.match(/^250 2\.0\.0 Ok$/gm)?.length, 10_000);
+  for (const size of [997, 16_384, 30_011]) assert.deepEqual(outcome(pieces(wire, size)), whole);
+});
+
 test('a client that never greets and never ends anything cannot make the session grow', () => {
   const before = liveHeap();
   const conversation = new Conversation(smtp, { recipient: () => reply(550, '1.1', 'No') });
