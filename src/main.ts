@@ -44,8 +44,8 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   } catch (error) {
-    log.error(`cannot start: ${quoted(messageOf(error))}`);
-    process.exit(exitFailure);
+    log.flush();
+    exit(exitFailure, [`ERROR cannot start: ${quoted(messageOf(error))}`]);
   }
 }
 

@@ -76,7 +76,8 @@ export class Reinjector {
   async #transact({ client, reused }: Lease, { envelope, content }: Mail, attempt: Attempt): Promise<Reply | Lost> {
     if (!reused) {
       const refusal = await client.greet(this.#options.name);
-      if (refusal !== null) return refusal;
+      // It says nothing of the message, so it must not bounce it.
+      if (refusal !== null) return 'lost' in refusal ? refusal : { lost: `Postfix said ${describeReply(refusal)}` };
     }
     const { extensions } = client;
     if (needsSmtpUtf8(envelope.from, envelope.recipients) && !extensions.has('SMTPUTF8')) return noSmtpUtf8;

@@ -122,7 +122,8 @@ export class Outgoing implements Reception {
 /** Binds the port and serves until stopped. Rejects when the start fails. */
 export async function startOutgoing(settings: Settings, log: Log): Promise<Running> {
   const clock = monotonicClock;
-  const { address } = await lookup(settings.postfixHost);
+  // Postfix on a relay often listens on 127.0.0.1 alone, while localhost means ::1 too.
+  const { address } = await lookup(settings.postfixHost, { order: 'ipv4first' });
   const name = settings.host.includes(':') ? `[IPv6:${settings.host}]` : `[${settings.host}]`;
   const reinjector = new Reinjector({ address, port: settings.reinjectPort, name, clock });
   const mailboxes = openMailboxes(settings.mailboxesDir, settings.addressDomains);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatReply } from '../../src/wire/reply.ts';
-import { bench, pipeliningOrNot, usual } from './delivery.ts';
+import { bench, pipeliningOrNot, unavailable, usual } from './delivery.ts';
 import type { Move, Script, Stage } from './scripted-server.ts';
 
 const xforward = [{ name: 'NAME', value: 'x' }];
@@ -12,13 +12,14 @@ function at(stage: Stage, move: Move): Script {
   return now => (now === stage ? move : undefined);
 }
 
-test('a refusal at any stage is the answer, and the connection is not used again', async t => {
+test('a refusal of the mail is the answer, one of the connection is temporary; it is not used again', async t => {
   for (const [name, extensions] of pipeliningOrNot) {
     for (const stage of stages) {
       for (const lines of ['450 4.2.0 later', '550-5.7.1 one\r\n550 5.7.1 two', '599 odd', '552 5.3.4 \xa0']) {
         const { server, deliver } = await opened(t, at(stage, lines), extensions);
         const { answer, failure } = await deliver({ xforward, to: ['c@d', 'e@f'] });
-        assert.equal(formatReply(answer), `${lines}\r\n`, `${stage}, ${name}`);
+        const ofTheMail = stage !== 'greeting' && stage !== 'EHLO';
+        assert.equal(formatReply(answer), ofTheMail ? `${lines}\r\n` : unavailable, `${stage}, ${name}`);
         assert.ok(failure?.includes(lines.slice(0, 3)), failure ?? 'no failure');
         assert.equal(server.messages.length, stage === 'message' ? 1 : 0);
         server.script = usual;

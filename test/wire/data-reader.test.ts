@@ -181,25 +181,6 @@ test('reading begins where it is told to', () => {
   assert.equal(reader.wireOctets, 5);
 });
 
-test('where a body that is delimited from outside may end', () => {
-  for (const [wire, atLineStart] of [
-    ['', true],
-    ['a', false],
-    ['a\r', false],
-    ['a\r\n', true],
-    ['a\n', false],
-    ['a\r\n.', false],
-    ['a\r\n.\r', false],
-    ['a\r\n..\r\n', true],
-  ] as const) {
-    for (const chunks of cuts(wire)) {
-      const reader = new DataReader();
-      for (const chunk of chunks) assert.equal(reader.feed(latin1(chunk)).end, -1);
-      assert.equal(reader.atLineStart, atLineStart, describeCut(chunks));
-    }
-  }
-});
-
 test('octets never shrink and are never ahead of the message: a size limit may be checked at any time', () => {
   const text = 'a\r\n.\r\n\r\n..\r\nb.\r\n';
   for (const chunks of cuts(`${escaped(text)}.\r\n`)) {
