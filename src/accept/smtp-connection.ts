@@ -128,6 +128,7 @@ export class SmtpConnection {
       const result = await intake.end(end.fault, end.wireOctets);
       if ('defect' in result) {
         const { defect } = result;
+        log.info(`${label}: Filtering unencrypted mail.`);
         log.warn(
           `${label}: refused message from ${quoted(envelope.from.address)}: ${describeReply(defect.reply)} (${defect.detail})`,
         );
@@ -155,12 +156,14 @@ export class SmtpConnection {
     this.#gone = true;
     this.#working?.abort();
     if (this.#working === null) this.#dropMessage();
+    // It may never read what is still to be written.
+    this.#socket.setTimeout(lingerTime);
     this.#socket.end();
     if (this.#session.closed) this.#socket.destroySoon();
   }
 
   #idle(): void {
-    if (this.#session.closed || this.#intake !== null) this.#socket.destroy();
+    if (this.#session.closed || this.#gone || this.#intake !== null) this.#socket.destroy();
     else {
       this.#session.close(idleTooLong);
       this.#flush();
@@ -187,7 +190,7 @@ export class SmtpConnection {
     const socket = this.#socket;
     if (!socket.writable) return;
     socket.setTimeout(lingerTime);
-    if (this.#session.quit) {
+    if (this.#session.quit || this.#stopping) {
       socket.write(lastWords, 'latin1', () => socket.destroy());
       return;
     }

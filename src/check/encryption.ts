@@ -20,7 +20,7 @@ export type Unencrypted =
   | 'second part is not an OpenPGP message'
   | 'armor headers';
 
-/** `detail` says what the reason was about; it may be empty. */
+/** `detail` says more about some reasons and is empty for others; neither has text of the message. */
 export type WhyUnencrypted = Readonly<{ reason: Unencrypted; detail: string }>;
 
 /** Null for an encrypted message, else the first reason why it is none. */
@@ -31,7 +31,7 @@ export function whyUnencrypted(evidence: Evidence, direction: Direction): WhyUne
 
 function findFault({ contentType, multipart }: Evidence, direction: Direction): [Unencrypted, string?] | null {
   if (contentType?.subtype !== 'encrypted' || multipart === null) {
-    return ['top type is not multipart/encrypted', typeName(contentType)];
+    return ['top type is not multipart/encrypted', contentType === null ? 'unusable Content-Type' : ''];
   }
   if (multipart.fault !== null) return ['malformed multipart', multipart.fault];
   const [version, encrypted, ...more] = multipart.parts;
@@ -41,9 +41,8 @@ function findFault({ contentType, multipart }: Evidence, direction: Direction): 
   if (!onlyBlanksOutside(multipart, direction)) {
     return ['text outside the parts', `preamble ${multipart.preamble}, epilogue ${multipart.epilogue}`];
   }
-  const versionType = typeName(version.contentType);
-  if (versionType !== 'application/pgp-encrypted' || trimBlanks(version.text ?? '') !== 'Version: 1') {
-    return ['first part is not the version', versionType];
+  if (!isType(version.contentType, 'application', 'pgp-encrypted') || trimBlanks(version.text ?? '') !== 'Version: 1') {
+    return ['first part is not the version'];
   }
   const { armor } = encrypted;
   if (armor === null) return ['second part is not an OpenPGP message', 'content type or encoding'];
@@ -51,8 +50,8 @@ function findFault({ contentType, multipart }: Evidence, direction: Direction): 
   return armor.headers && direction === 'outgoing' ? ['armor headers'] : null;
 }
 
-function typeName(contentType: ContentType | null): string {
-  return contentType === null ? 'malformed Content-Type' : `${contentType.type}/${contentType.subtype}`;
+function isType(contentType: ContentType | null, type: string, subtype: string): boolean {
+  return contentType?.type === type && contentType.subtype === subtype;
 }
 
 /** Whether the message is a securejoin request: the only cleartext Delta Chat must send, because it asks for the key. */
@@ -63,7 +62,7 @@ export function isSecurejoinRequest({ header, multipart }: Evidence): boolean {
   if (part === undefined || more.length > 0 || multipart.preamble !== 'blank' || multipart.epilogue !== 'blank')
     return false;
   const text = trimBlanks(part.text ?? '').toLowerCase();
-  return typeName(part.contentType) === 'text/plain' && /^secure-join: v[cg]-request$/.test(text);
+  return isType(part.contentType, 'text', 'plain') && /^secure-join: v[cg]-request$/.test(text);
 }
 
 function onlyBlanksOutside({ preamble, epilogue }: MultipartEvidence, direction: Direction): boolean {

@@ -31,5 +31,5 @@ export function judgeOutgoing(envelope: Envelope, evidence: Evidence, passthroug
   if (why === null) return accepted('encrypted');
   if (encrypted) return accepted('securejoin');
   if (isExempt(envelope, evidence, passthrough)) return accepted('exempt');
-  return refused({ reason: 'unencrypted', detail: `${why.reason}: ${why.detail}` });
+  return refused({ reason: 'unencrypted', detail: why.detail === '' ? why.reason : `${why.reason}: ${why.detail}` });
 }

@@ -2,7 +2,7 @@
  * Content-Type (RFC 2045 5.1) as far as the checks need it. Strict, because another reader could see another boundary: a repeated
  * boundary, an RFC 2231 form of it, or text that is no parameter makes the field unusable.
  */
-import { fieldValues, type Header, maxReadFieldOctets } from './header.ts';
+import { type Header, onlyField } from './header.ts';
 import { FieldCursor } from './structured.ts';
 
 export type ContentType = Readonly<{
@@ -21,9 +21,8 @@ const plainText: ContentType = { type: 'text', subtype: 'plain', boundary: null 
 
 /** The content type of a header; null when the field is repeated or unusable. */
 export function contentTypeOf(header: Header): ContentType | null {
-  const [value, ...more] = fieldValues(header, 'content-type');
-  if (value === undefined) return plainText;
-  return more.length > 0 || value.length > maxReadFieldOctets ? null : parseContentType(value);
+  const value = onlyField(header, 'content-type');
+  return value === undefined ? plainText : value === null ? null : parseContentType(value);
 }
 
 export function parseContentType(value: string): ContentType | null {
@@ -58,10 +57,11 @@ export type TransferEncoding = 'identity' | 'base64' | 'quoted-printable';
 
 /** The transfer encoding of a part (RFC 2045 6); null when it is repeated or unknown. */
 export function transferEncodingOf(header: Header): TransferEncoding | null {
-  const [value, ...more] = fieldValues(header, 'content-transfer-encoding');
+  const value = onlyField(header, 'content-transfer-encoding');
   if (value === undefined) return 'identity';
+  if (value === null) return null;
   const cursor = new FieldCursor(value);
-  if (more.length > 0 || !cursor.skipBlanks()) return null;
+  if (!cursor.skipBlanks()) return null;
   const name = cursor.match(token)?.toLowerCase();
   if (!cursor.skipBlanks() || !cursor.done) return null;
   switch (name) {

@@ -2,7 +2,7 @@
  * The From field (RFC 5322 3.6.2): who the reader will see as the author. It must name exactly one mailbox, because a check of the
  * first says nothing of the second. Octet strings throughout.
  */
-import { fieldValues, type Header, maxLineOctets, maxReadFieldOctets } from './header.ts';
+import { type Header, onlyField } from './header.ts';
 import { FieldCursor } from './structured.ts';
 
 const atom = /[^\x00-\x20()<>[\]:;@\\,."\x7f]+/y;
@@ -10,11 +10,8 @@ const literalText = /[^\x00-\x20[\]\\\x7f]*/y;
 
 /** The address of the only mailbox in the only From field, without comments, as written; null in every other case. */
 export function authorOf(header: Header): string | null {
-  const [value, ...more] = fieldValues(header, 'from');
-  if (value === undefined || more.length > 0 || value.length > maxReadFieldOctets) return null;
-  // Postfix breaks longer lines, in the middle of an address too; `From:` is part of the first one.
-  const lines = `From:${value}`.split('\r\n');
-  return lines.some(line => line.length > maxLineOctets) ? null : parseMailbox(value);
+  const value = onlyField(header, 'from') ?? null;
+  return value === null ? null : parseMailbox(value);
 }
 
 /**

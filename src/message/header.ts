@@ -31,7 +31,7 @@ const fieldStart = /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/;
  * Longer fields that the checks read are unusable: Postfix reads no more than 10,240 tokens or 102,400 octets of a field, and rewrites or
  * cuts what it has read, so others would see another one.
  */
-export const maxReadFieldOctets = 8192;
+const maxReadFieldOctets = 8192;
 
 export class HeaderReader {
   #pieces: string[] = [];
@@ -95,15 +95,22 @@ function isBlank(octet: string | undefined): boolean {
   return octet === ' ' || octet === '\t';
 }
 
-/** The values of all fields of that name (lower case), in order. */
-export function fieldValues(header: Header, name: string): string[] {
-  return header.filter(field => field.name === name).map(field => field.value);
+/**
+ * The value of the only field of that name (lower case), folding included: undefined where there is none, null where there are more or
+ * where others may come to read another value, because Postfix cuts or rewrites long fields and breaks long lines.
+ */
+export function onlyField(header: Header, name: string): string | null | undefined {
+  const [field, ...more] = header.filter(other => other.name === name);
+  if (field === undefined) return undefined;
+  const { raw, value } = field;
+  const altered = raw.length > maxReadFieldOctets || raw.split('\r\n').some(line => line.length > maxLineOctets);
+  return more.length > 0 || altered ? null : value;
 }
 
-/** The value of the one field of that name, unfolded and without outer blanks; null where there is none or more than one. */
+/** The same unfolded and without outer blanks, null also where there is no field. */
 export function onlyValue(header: Header, name: string): string | null {
-  const [value, ...more] = fieldValues(header, name);
-  return value === undefined || more.length > 0 ? null : trimBlanks(unfold(value));
+  const value = onlyField(header, name) ?? null;
+  return value === null ? null : trimBlanks(unfold(value));
 }
 
 /** Removes the CRLFs of folding (RFC 5322 2.2.3). */

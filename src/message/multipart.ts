@@ -136,8 +136,7 @@ export class MultipartReader {
     if (end < 0) return text.length;
     const fields = this.#header.fields();
     if (fields === 'oversize') this.fault = 'part header too large';
-    else if (fields === 'malformed' || fields.some(field => field.raw.startsWith(this.#dashBoundary)))
-      this.fault = 'part header';
+    else if (fields === 'malformed' || fields.some(({ name }) => name.startsWith('--'))) this.fault = 'part header';
     else {
       this.#place = 'body';
       this.#lineStart = true;

@@ -83,7 +83,8 @@ export class Outgoing implements Reception {
         log.warn(`Outgoing: refused mail from ${sender}: no From field with exactly one address`);
         return reply(500, '6.0', 'Invalid FROM header');
       case 'From is not the sender':
-        log.warn(`Outgoing: refused mail from ${sender}: From is ${quoted(refusal.author)}`);
+        log.warn(`Outgoing: refused mail from ${sender}: From is not the sender`);
+        log.trace(`Outgoing: From is ${quoted(refusal.author)}`);
         return reply(500, '7.1', `Invalid FROM <${refusal.author}> for <${from.address}>`);
       case 'unencrypted':
         log.warn(`Rejected unencrypted mail from: ${sender}`);
@@ -131,7 +132,6 @@ export async function startOutgoing(settings: Settings, log: Log): Promise<Runni
   const listener = await listen(settings.host, settings.smtpPort, {
     protocol: 'SMTP',
     name: settings.serverName,
-    domain: settings.mailDomain,
     maxMessageSize: settings.maxMessageSize,
     label: 'Outgoing',
     reception: new Outgoing(settings, { clock, log, mailboxes, reinjector }),

@@ -32,8 +32,6 @@ export type SessionOptions = Readonly<{
   protocol: 'SMTP' | 'LMTP';
   /** Our name in the greeting and in the answer to EHLO. */
   name: string;
-  /** The domain that the greeting names. */
-  domain: string;
   /** Octets after dot-unescaping. */
   maxMessageSize: number;
 }>;
@@ -71,7 +69,7 @@ export class SmtpSession {
   constructor(options: SessionOptions) {
     this.#options = options;
     const protocol = options.protocol === 'SMTP' ? 'ESMTP' : 'LMTP';
-    this.#output = formatReply(bareReply(220, `${options.domain} filtermail ${protocol}`));
+    this.#output = formatReply(bareReply(220, `${options.name} filtermail ${protocol}`));
   }
 
   /** A transaction is under way: MAIL was accepted and its end is not answered. */

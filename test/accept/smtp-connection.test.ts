@@ -40,7 +40,6 @@ beforeEach(async () => {
   listener = await listen('127.0.0.1', 0, {
     protocol: 'SMTP',
     name: 'one.test',
-    domain: 'one.test',
     maxMessageSize: 10_000_000,
     label: 'Outgoing',
     reception: { sender: () => sender(), recipient: () => null, message: transaction => judge(transaction) },

@@ -98,7 +98,21 @@ const unencrypted: [reason: Unencrypted, name: string, change: Change][] = [
   ['malformed multipart', 'no boundary', type('multipart/encrypted')],
   ['malformed multipart', 'an empty boundary', { boundary: '' }],
   ['malformed multipart', 'a boundary of 71 octets', { boundary: 'b'.repeat(71) }],
-  ['malformed multipart', 'a boundary of 1000 octets', { boundary: 'b'.repeat(1000) }],
+  ['top type is not multipart/encrypted', 'a boundary of 1000 octets', { boundary: 'b'.repeat(1000) }],
+  [
+    'top type is not multipart/encrypted',
+    'a boundary that Postfix breaks in two, for readers another one',
+    {
+      contentType: `Content-Type: multipart/encrypted; x="${'a'.repeat(945)}"; boundary="b:ycc"\r\n`,
+      boundary: 'b:ycc',
+    },
+  ],
+  // Postfix takes the blank away, and for readers a part begins there.
+  [
+    'malformed multipart',
+    'a delimiter in a part header that a blank before its colon hides',
+    { boundary: 'b:x', second: armorPart(undefined, `${octetStream}--b :x\r\n`) },
+  ],
   ['malformed multipart', 'another boundary', type('multipart/encrypted; boundary=c')],
   ['malformed multipart', 'the boundary in another case', type('multipart/encrypted; boundary=B')],
   ['malformed multipart', 'a delimiter line that goes on', { close: '\r\n--b-- readable\r\n' }],

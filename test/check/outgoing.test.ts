@@ -99,7 +99,7 @@ test('a readable message needs an exemption', () => {
   const { encrypted, outcome } = judgeOutgoing(toVic, evidence, none);
   assert.equal(encrypted, false);
   assert.ok('refused' in outcome && outcome.refused.reason === 'unencrypted');
-  assert.equal(outcome.refused.detail, 'top type is not multipart/encrypted: text/plain');
+  assert.equal(outcome.refused.detail, 'top type is not multipart/encrypted');
   for (const passthrough of [
     { senders: ['me@one.test'], recipients: [] },
     { senders: [], recipients: ['vic@two.test'] },

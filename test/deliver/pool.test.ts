@@ -84,19 +84,25 @@ test('who gives up waiting, by deadline or because the client goes, loses no pla
 });
 
 test('a place that comes free in the very moment in which its next owner gives up goes on to the one behind', async t => {
-  const { made, server, answers } = await held(t, limit);
+  const { made, server, answers } = await held(t, limit - 1);
   const gone = new AbortController();
-  // Aborted by the delivery whose place it would get, as soon as that is over.
-  const first = answers[0]?.then(() => gone.abort());
-  const second = made.answer({ gone: gone.signal });
+  // The last thing that a delivery does, when its place is given on already, is to forget its client.
+  const { signal } = new AbortController();
+  signal.removeEventListener = () => gone.abort();
+  const first = made.answer({ gone: signal });
+  await server.until(() => server.messages.length === limit);
+  const second = made.deliver({ gone: gone.signal, wire: 'second\r\n' });
   const third = made.answer({ wire: 'third\r\n' });
   await turn();
-  server.peer(0).do('250 2.0.0 Ok');
-  await first;
-  assert.equal(await second, unavailable);
+  server.peer(limit - 1).do('250 2.0.0 Ok');
+  assert.equal(await first, taken);
+  const { answer, failure } = await second;
+  assert.deepEqual([formatReply(answer), failure?.includes('gone')], [unavailable, true]);
   await server.until(() => server.messages.includes('third\r\n'));
+  assert.equal(server.messages.includes('second\r\n'), false);
   for (const peer of server.peers) if (!peer.closed) peer.do('250 2.0.0 Ok');
   assert.equal(await third, taken);
+  await Promise.all(answers);
 });
 
 test('a limit of waiting: 90 s from the last octet, not from a free place', async t => {

@@ -117,6 +117,7 @@ const faulty: [name: string, text: string, fault: MultipartFault][] = [
   ['right behind a header', '--b\r\n\r\n--bx\r\n--b--\r\n', 'delimiter line'],
   ['a malformed line in a header', '--b\r\nreadable text\r\n\r\n1\r\n--b--\r\n', 'part header'],
   ['a continuation first in a header', '--b\r\n A: x\r\n\r\n1\r\n--b--\r\n', 'part header'],
+  ['a field name of dashes in a header', '--b\r\n-- : x\r\n\r\n1\r\n--b--\r\n', 'part header'],
   ['a delimiter in a header', '--b\r\nA: x\r\n--b\r\n\r\n1\r\n--b--\r\n', 'part header'],
   ['two delimiters in a row', '--b\r\n--b\r\n\r\n1\r\n--b--\r\n', 'part header'],
   ['8-bit in a field name', '--b\r\n\xc4: x\r\n\r\n1\r\n--b--\r\n', 'part header'],

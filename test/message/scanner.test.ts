@@ -137,7 +137,7 @@ test('a Content-Type that two readers could read in two ways is none', async t =
   }
 });
 
-const badBoundaries = ['', 'b'.repeat(71), 'b'.repeat(1000), 'b ', 'b\xe9'];
+const badBoundaries = ['', 'b'.repeat(71), 'b'.repeat(700), 'b ', 'b\xe9'];
 
 test('a boundary that cannot be one makes a multipart without parts', async t => {
   for (const boundary of badBoundaries) {

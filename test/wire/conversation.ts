@@ -33,7 +33,6 @@ export type Owner = {
 export const smtp: SessionOptions = {
   protocol: 'SMTP',
   name: 'relay.example',
-  domain: 'relay.example',
   maxMessageSize: 1000,
 };
 export const lmtp: SessionOptions = { ...smtp, protocol: 'LMTP' };

@@ -18,9 +18,9 @@ function codes(output: string): string {
 }
 
 test('the greeting and the answers to EHLO, LHLO and HELO', () => {
-  const options = { ...smtp, name: '[192.0.2.1]', domain: '192.0.2.1', maxMessageSize: 31457280 };
+  const options = { ...smtp, name: '[192.0.2.1]', maxMessageSize: 31457280 };
   const smtpSession = new Conversation(options);
-  assert.equal(smtpSession.output, '220 192.0.2.1 filtermail ESMTP\r\n');
+  assert.equal(smtpSession.output, '220 [192.0.2.1] filtermail ESMTP\r\n');
   const common = '250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 31457280\r\n250';
   assert.equal(
     smtpSession.say(hello),
@@ -30,7 +30,7 @@ test('the greeting and the answers to EHLO, LHLO and HELO', () => {
   assert.equal(smtpSession.say('LHLO c\r\n'), '502 5.5.1 Command not implemented\r\n');
 
   const lmtpSession = new Conversation({ ...options, protocol: 'LMTP' });
-  assert.equal(lmtpSession.output, '220 192.0.2.1 filtermail LMTP\r\n');
+  assert.equal(lmtpSession.output, '220 [192.0.2.1] filtermail LMTP\r\n');
   assert.equal(lmtpSession.say('LHLO c\r\n'), `250-[192.0.2.1]\r\n${common} ENHANCEDSTATUSCODES\r\n`);
   assert.equal(codes(lmtpSession.say('HELO c\r\nEHLO c\r\n')), '502 502');
 });
