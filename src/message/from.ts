@@ -6,7 +6,8 @@ import { type Header, onlyField } from './header.ts';
 import { FieldCursor } from './structured.ts';
 
 const atom = /[^\x00-\x20()<>[\]:;@\\,."\x7f]+/y;
-const literalText = /[^\x00-\x20[\]\\\x7f]*/y;
+// Addresses (RFC 5321 4.1.3), not all of RFC 5322's dtext: with a quote or a parenthesis in it two readers could differ.
+const literalText = /[0-9A-Za-z:.-]*/y;
 
 /** The address of the only mailbox in the only From field, without comments, as written; null in every other case. */
 export function authorOf(header: Header): string | null {

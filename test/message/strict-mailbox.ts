@@ -2,7 +2,7 @@
 import { withoutComments } from './strict-reader.ts';
 
 const atom = String.raw`[^\x00-\x20()<>[\]:;@\\,."\x7f]+`;
-const literal = String.raw`\[[ \t\r\n]*[^\x00-\x20[\]\\\x7f]+[ \t\r\n]*\]`;
+const literal = String.raw`\[[ \t\r\n]*[0-9A-Za-z:.-]+[ \t\r\n]*\]`;
 const tokens = new RegExp(String.raw`${literal}|"(?:[^"\\]|\\[\s\S])*"|[ \t\r\n]+|${atom}|[\s\S]`, 'g');
 
 /** a: atom, q: quoted string, l: address literal; other octets stand for themselves. */
