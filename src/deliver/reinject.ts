@@ -46,21 +46,13 @@ export class Reinjector {
     this.#pool = new ConnectionPool({ connect, limit: maxConnections, idleTime });
   }
 
-  /** Delivers the mail, whose memory is given back on the way. Never throws. */
+  /** Delivers the mail, whose memory is given back on the way. */
   async deliver(mail: Mail): Promise<ReinjectResult> {
     const attempt = new Attempt(mail, this.#options.clock);
     try {
       const lease = await this.#pool.acquire(attempt.signal);
       if (lease === null) return attempt.failed('no connection to Postfix was free');
-      attempt.use(lease.client);
-      let result = await this.#transact(lease, mail, attempt);
-      if (lease.reused && wentStale(result) && !attempt.dataBegun && !attempt.signal.aborted) {
-        this.#pool.renew(lease);
-        attempt.use(lease.client);
-        result = await this.#transact(lease, mail, attempt);
-      }
-      // After a refusal the connection may be in any state, and Postfix counts errors in it.
-      this.#pool.release(lease, !('lost' in result) && isPositive(result));
+      const result = await this.#transactOver(lease, mail, attempt);
       if ('lost' in result) return attempt.failed(result.lost);
       if (isPositive(result)) return { answer: result, failure: null };
       return { answer: relayed(result), failure: `Postfix said ${describeReply(result)}` };
@@ -71,6 +63,25 @@ export class Reinjector {
 
   close(): void {
     this.#pool.close();
+  }
+
+  /** Carries the transaction out, over a fresh connection when the leased one went stale, and gives the lease back. */
+  async #transactOver(lease: Lease, mail: Mail, attempt: Attempt): Promise<Reply | Lost> {
+    // After a refusal the connection may be in any state, and Postfix counts errors in it.
+    let keep = false;
+    try {
+      attempt.use(lease.client);
+      let result = await this.#transact(lease, mail, attempt);
+      if (lease.reused && wentStale(result) && !attempt.dataBegun && !attempt.signal.aborted) {
+        this.#pool.renew(lease);
+        attempt.use(lease.client);
+        result = await this.#transact(lease, mail, attempt);
+      }
+      keep = !('lost' in result) && isPositive(result);
+      return result;
+    } finally {
+      this.#pool.release(lease, keep);
+    }
   }
 
   async #transact({ client, reused }: Lease, { envelope, content }: Mail, attempt: Attempt): Promise<Reply | Lost> {

@@ -136,6 +136,7 @@ export class MultipartReader {
     if (end < 0) return text.length;
     const fields = this.#header.fields();
     if (fields === 'oversize') this.fault = 'part header too large';
+    // By name, not as written: Postfix takes away the blanks before a colon, and what is left may be a delimiter.
     else if (fields === 'malformed' || fields.some(({ name }) => name.startsWith('--'))) this.fault = 'part header';
     else {
       this.#place = 'body';

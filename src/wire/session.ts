@@ -160,17 +160,14 @@ export class SmtpSession {
   #readLine(): SessionEvent | null {
     const lf = this.#input.indexOf(0x0a, this.#at);
     const end = lf < 0 ? this.#input.length : lf + 1;
-    const tooLong = this.#line.length + end - this.#at > maxLineOctets;
-    if (tooLong) {
+    const octets = this.#line.length + end - this.#at;
+    if (octets > maxLineOctets || (lf < 0 && octets === maxLineOctets)) {
       this.close(reply(500, '5.6', 'Line too long'));
       return null;
     }
     this.#line += this.#input.toString('latin1', this.#at, end);
     this.#at = end;
-    if (lf < 0) {
-      if (this.#line.length === maxLineOctets) this.close(reply(500, '5.6', 'Line too long'));
-      return null;
-    }
+    if (lf < 0) return null;
     const line = this.#line.slice(0, -2);
     const wellFormed = this.#line.endsWith('\r\n') && !line.includes('\r');
     this.#line = '';

@@ -1,11 +1,14 @@
 // Connections in this process, with a mode and a log that do as they are told: what the real binary shows only after minutes or never.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { after, afterEach, beforeEach, describe, mock, test } from 'node:test';
+import { SmtpConnection, type SmtpServerOptions } from '../../src/accept/smtp-connection.ts';
 import { type Listener, listen } from '../../src/accept/smtp-server.ts';
 import type { Transaction } from '../../src/accept/transaction.ts';
 import { SpoolStore } from '../../src/system/spool.ts';
@@ -21,6 +24,7 @@ const ok = reply(250, '0.0', 'Ok');
 let judge: (transaction: Transaction) => Promise<Reply>;
 let sender: () => Reply | null;
 let store: SpoolStore;
+let options: SmtpServerOptions;
 let listener: Listener;
 let logged: string[];
 /** The idle timeouts that were set: milliseconds, and what happens then. */
@@ -37,7 +41,7 @@ beforeEach(async () => {
     return this;
   });
   const line = (level: string) => (message: string) => void logged.push(`${level} ${message}`);
-  listener = await listen('127.0.0.1', 0, {
+  options = {
     protocol: 'SMTP',
     name: 'one.test',
     maxMessageSize: 10_000_000,
@@ -53,7 +57,8 @@ beforeEach(async () => {
       flush: () => undefined,
     },
     clock: () => performance.now(),
-  });
+  };
+  listener = await listen('127.0.0.1', 0, options);
 });
 afterEach(async () => {
   mock.restoreAll();
@@ -87,6 +92,20 @@ describe('idle', () => {
     await eventually(() => assert.equal(store.held, 0));
     assert.deepEqual(logged, []);
   });
+});
+
+test('a client that half-closes and reads nothing is let go after 10 s', async () => {
+  // What is written to it never arrives, so the connection cannot end by itself.
+  let timeout = { after: 0, happens: () => undefined as unknown };
+  const deaf = Object.assign(new Duplex({ read: () => undefined, write: () => undefined }), {
+    setTimeout: (after: number, happens = timeout.happens) => (timeout = { after, happens }),
+  });
+  new SmtpConnection(deaf as unknown as Socket, options);
+  deaf.push(null);
+  await once(deaf, 'end');
+  assert.equal(timeout.after, 10_000);
+  timeout.happens();
+  assert.ok(deaf.destroyed);
 });
 
 describe('an unexpected exception ends one connection with 451, and is logged', () => {
