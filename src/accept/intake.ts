@@ -1,17 +1,22 @@
-/** Takes in one message: every octet goes to the spool, its text to the scanner, until something makes the message unusable. */
+/**
+ * Takes in one message: every octet goes to the spool, its text to the scanner, until something makes the message unusable. At its end
+ * the mode judges it.
+ */
 import type { Envelope } from '../message/envelope.ts';
-import { type Evidence, MessageScanner } from '../message/scanner.ts';
+import { MessageScanner } from '../message/scanner.ts';
 import { quoted } from '../message/text.ts';
 import type { Spool } from '../system/spool.ts';
+import type { DataFault } from '../wire/data-reader.ts';
 import { type Reply, reply } from '../wire/reply.ts';
-import type { DataFault } from '../wire/session.ts';
-
-/** Why a message is refused without being judged. */
-export type Defect = Readonly<{ reply: Reply; detail: string }>;
+import type { Defect, Entrance } from './transaction.ts';
 
 const defects = {
   broken: { reply: reply(550, '6.0', 'Bare CR, bare LF or NUL in the message'), detail: 'bare CR, bare LF or NUL' },
   oversize: { reply: reply(552, '3.4', 'Message exceeds maximum size'), detail: 'over the size limit' },
+  unterminated: {
+    reply: reply(550, '6.0', 'The message has a line that is a single dot, or no CRLF at its end'),
+    detail: 'unescaped final dot, or no CRLF at the end',
+  },
   'header too large': {
     reply: reply(552, '3.4', 'Message header too large'),
     detail: 'header over 256 KiB or 1000 fields',
@@ -19,35 +24,74 @@ const defects = {
   'malformed header': { reply: reply(550, '6.0', 'Malformed message header'), detail: 'malformed header line' },
 } as const satisfies Record<string, Defect>;
 
+export type Ending = Readonly<{
+  /** `unterminated`: where the end is told from outside, the message has an end of its own or none. */
+  fault: DataFault | 'unterminated' | null;
+  /** Of the wire form. */
+  wireOctets: number;
+  /** Milliseconds from now until the client stops waiting. */
+  patience: number;
+  gone: AbortSignal;
+}>;
+
 export class Intake {
-  readonly envelope: Envelope;
-  readonly spool: Spool;
-  readonly #scanner = new MessageScanner();
+  readonly #envelope: Envelope;
+  readonly #entrance: Entrance;
+  readonly #spool: Spool;
+  readonly #scanner: MessageScanner;
   #fault: DataFault | null = null;
 
-  constructor(envelope: Envelope, spool: Spool) {
-    this.envelope = envelope;
-    this.spool = spool;
+  constructor(envelope: Envelope, entrance: Entrance) {
+    this.#envelope = envelope;
+    this.#entrance = entrance;
+    this.#spool = entrance.store.open();
+    this.#scanner = new MessageScanner(header => entrance.reception.digests(header));
   }
 
   take(wire: Buffer, text: string, fault: DataFault | null): void {
     if (fault !== null && this.#fault === null) {
       this.#fault = fault;
-      this.spool.discard();
+      this.#spool.discard();
     }
     if (this.#fault !== null) return;
     this.#scanner.feed(text);
-    this.spool.append(wire);
+    this.#spool.append(wire);
   }
 
-  /** Ends the message, whose wire form has that many octets. */
-  async end(fault: DataFault | null, wireOctets: number): Promise<{ evidence: Evidence } | { defect: Defect }> {
-    if (fault !== null) return { defect: defects[fault] };
+  /** The spool lags behind: give no more octets until `settled()`. */
+  get full(): boolean {
+    return this.#spool.full;
+  }
+
+  settled(): Promise<void> {
+    return this.#spool.settled();
+  }
+
+  /** Ends the message; the reply is the client's answer. */
+  async end({ fault, wireOctets, patience, gone }: Ending): Promise<Reply> {
+    const { reception, clock } = this.#entrance;
+    const deadline = clock() + patience;
+    if (fault !== null) return this.#refuse(defects[fault]);
     const evidence = this.#scanner.end();
-    if (evidence.defect !== null) return { defect: defects[evidence.defect] };
-    await this.spool.seal(wireOctets);
-    const { failed } = this.spool;
-    if (failed === null) return { evidence };
-    return { defect: { reply: reply(452, '3.1', 'Insufficient system storage'), detail: `spool: ${quoted(failed)}` } };
+    if (evidence.defect !== null) return this.#refuse(defects[evidence.defect]);
+    await this.#spool.seal(wireOctets);
+    const { failed } = this.#spool;
+    if (failed !== null) {
+      return this.#refuse({
+        reply: reply(452, '3.1', 'Insufficient system storage'),
+        detail: `spool: ${quoted(failed)}`,
+      });
+    }
+    return await reception.message({ envelope: this.#envelope, evidence, content: this.#spool, deadline, gone });
+  }
+
+  /** Gives everything back. May be called at any time, also twice. */
+  discard(): void {
+    this.#spool.discard();
+  }
+
+  #refuse(defect: Defect): Reply {
+    this.#entrance.reception.unusable(this.#envelope, this.#scanner.header, defect);
+    return defect.reply;
   }
 }

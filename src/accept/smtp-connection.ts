@@ -4,29 +4,20 @@
  */
 import type { Socket } from 'node:net';
 import { quoted } from '../message/text.ts';
-import type { Clock } from '../system/clock.ts';
 import { stackOf } from '../system/errors.ts';
-import type { Log } from '../system/log.ts';
-import type { SpoolStore } from '../system/spool.ts';
-import { describeReply, reply } from '../wire/reply.ts';
+import { reply } from '../wire/reply.ts';
 import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../wire/session.ts';
 import { Intake } from './intake.ts';
-import type { Reception } from './transaction.ts';
+import type { Entrance } from './transaction.ts';
 
-export type SmtpServerOptions = SessionOptions &
-  Readonly<{
-    /** What log lines begin with: `Outgoing`, `Incoming`, `Transport`. */
-    label: string;
-    reception: Reception;
-    store: SpoolStore;
-    log: Log;
-    clock: Clock;
-  }>;
+export type SmtpServerOptions = SessionOptions & Entrance;
 
 /** Postfix is silent for as long as its own client is (its `smtpd_timeout` is 300 s). */
 const idleTimeout = 320_000;
 /** How long a client may take to hang up once we have said goodbye. */
 const lingerTime = 10_000;
+/** Milliseconds from the last octet until our final dot to the next hop: Postfix waits 100 s for the answer. */
+const patience = 90_000;
 const maxUnread = 65_536;
 
 const senderTaken = reply(250, '1.0', 'Ok');
@@ -96,7 +87,7 @@ export class SmtpConnection {
   }
 
   #answer(event: SessionEvent): void {
-    const { reception, store } = this.#options;
+    const { reception } = this.#options;
     switch (event.kind) {
       case 'sender':
         this.#session.answer(reception.sender(event.path) ?? senderTaken);
@@ -105,7 +96,7 @@ export class SmtpConnection {
         this.#session.answer(reception.recipient(event.path) ?? recipientTaken);
         break;
       case 'data':
-        this.#intake = new Intake(event.envelope, store.open());
+        this.#intake = new Intake(event.envelope, this.#options);
         this.#session.answer(startData);
         break;
       case 'octets':
@@ -119,26 +110,11 @@ export class SmtpConnection {
   async #judge(end: SessionEvent & { kind: 'end' }): Promise<void> {
     const intake = this.#intake;
     if (intake === null) throw new Error('end of a message that never began');
-    const { envelope, spool } = intake;
-    const { reception, clock, log, label } = this.#options;
     const working = new AbortController();
     this.#working = working;
+    const { fault, wireOctets } = end;
     try {
-      const receivedAt = clock();
-      const result = await intake.end(end.fault, end.wireOctets);
-      if ('defect' in result) {
-        const { defect } = result;
-        log.info(`${label}: Filtering unencrypted mail.`);
-        log.warn(
-          `${label}: refused message from ${quoted(envelope.from.address)}: ${describeReply(defect.reply)} (${defect.detail})`,
-        );
-        this.#session.answer(defect.reply);
-      } else {
-        const { evidence } = result;
-        this.#session.answer(
-          await reception.message({ envelope, evidence, content: spool, receivedAt, gone: working.signal }),
-        );
-      }
+      this.#session.answer(await intake.end({ fault, wireOctets, patience, gone: working.signal }));
     } finally {
       this.#working = null;
       this.#dropMessage();
@@ -147,7 +123,7 @@ export class SmtpConnection {
   }
 
   #dropMessage(): void {
-    this.#intake?.spool.discard();
+    this.#intake?.discard();
     this.#intake = null;
   }
 
@@ -202,11 +178,11 @@ export class SmtpConnection {
 
   /** Reads on unless there is more to do first than memory should hold. */
   #flow(): void {
-    const spool = this.#intake?.spool;
+    const intake = this.#intake;
     const waits = this.#socket.writableNeedDrain || (this.#working !== null && this.#unread > maxUnread);
-    if (spool?.full) {
+    if (intake?.full) {
       this.#socket.pause();
-      spool.settled().then(() => this.#flow());
+      intake.settled().then(() => this.#flow());
     } else if (waits) this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
   }

@@ -29,6 +29,11 @@ export function whyUnencrypted(evidence: Evidence, direction: Direction): WhyUne
   return reason === undefined ? null : { reason, detail };
 }
 
+/** For the log. */
+export function describeUnencrypted({ reason, detail }: WhyUnencrypted): string {
+  return detail === '' ? reason : `${reason}: ${detail}`;
+}
+
 function findFault({ contentType, multipart }: Evidence, direction: Direction): [Unencrypted, string?] | null {
   if (contentType?.subtype !== 'encrypted' || multipart === null) {
     return ['top type is not multipart/encrypted', contentType === null ? 'unusable Content-Type' : ''];

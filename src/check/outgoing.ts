@@ -3,7 +3,7 @@ import { sameAddress } from '../message/address.ts';
 import type { Envelope } from '../message/envelope.ts';
 import { authorOf } from '../message/from.ts';
 import type { Evidence } from '../message/scanner.ts';
-import { isSecurejoinRequest, whyUnencrypted } from './encryption.ts';
+import { describeUnencrypted, isSecurejoinRequest, whyUnencrypted } from './encryption.ts';
 import { isExempt, type Passthrough } from './exemptions.ts';
 
 /** Why a message may leave. */
@@ -31,5 +31,5 @@ export function judgeOutgoing(envelope: Envelope, evidence: Evidence, passthroug
   if (why === null) return accepted('encrypted');
   if (encrypted) return accepted('securejoin');
   if (isExempt(envelope, evidence, passthrough)) return accepted('exempt');
-  return refused({ reason: 'unencrypted', detail: why.detail === '' ? why.reason : `${why.reason}: ${why.detail}` });
+  return refused({ reason: 'unencrypted', detail: describeUnencrypted(why) });
 }

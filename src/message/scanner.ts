@@ -3,6 +3,7 @@
  * multipart, and whether the second part is an armored OpenPGP message. It judges nothing; `check` does, on the evidence.
  */
 import { type Armor, ArmorReader } from './armor.ts';
+import { type BodyDigest, BodyDigester, type Canonicalization } from './body-digest.ts';
 import { type ContentType, contentTypeOf, transferEncodingOf } from './content-type.ts';
 import { type Header, HeaderReader } from './header.ts';
 import { isBoundary, type MultipartFault, MultipartReader, type MultipartSink } from './multipart.ts';
@@ -38,23 +39,39 @@ export type Evidence = Readonly<{
   contentType: ContentType | null;
   /** Null when the top type is not multipart. */
   multipart: MultipartEvidence | null;
+  /** Of the body, in the forms that were asked for. */
+  digests: ReadonlyMap<Canonicalization, BodyDigest>;
 }>;
+
+/** The body digests that a message with this header needs; asked once, when the header is complete. */
+export type DigestWish = (header: Header) => readonly Canonicalization[];
 
 const maxParts = 3;
 const maxPartText = 1024;
 const maxOutsideText = 256;
 
 export class MessageScanner {
+  readonly #wish: DigestWish;
+  readonly #digesters = new Map<Canonicalization, BodyDigester>();
   #headerReader: HeaderReader | null = new HeaderReader();
   #header: Header = [];
   #defect: MessageDefect | null = null;
   #contentType: ContentType | null = null;
   #multipart: MultipartScanner | null = null;
 
+  constructor(wish: DigestWish = () => []) {
+    this.#wish = wish;
+  }
+
+  /** The fields; none before the header is complete. */
+  get header(): Header {
+    return this.#header;
+  }
+
   /** Takes the next octets of the message, dots unescaped, as octet string. */
   feed(text: string): void {
     if (this.#headerReader === null) {
-      this.#multipart?.feed(text, 0);
+      this.#body(text, 0);
       return;
     }
     const end = this.#headerReader.feed(text, 0);
@@ -63,8 +80,13 @@ export class MessageScanner {
       this.#headerReader = null;
     } else if (end >= 0) {
       this.#headerEnds(this.#headerReader);
-      if (end < text.length) this.#multipart?.feed(text, end);
+      if (end < text.length) this.#body(text, end);
     }
+  }
+
+  #body(text: string, from: number): void {
+    this.#multipart?.feed(text, from);
+    for (const digester of this.#digesters.values()) digester.feed(from === 0 ? text : text.slice(from));
   }
 
   end(): Evidence {
@@ -75,6 +97,7 @@ export class MessageScanner {
       header: this.#header,
       contentType: this.#contentType,
       multipart,
+      digests: new Map([...this.#digesters].map(([form, digester]) => [form, digester.end()])),
     };
   }
 
@@ -87,6 +110,7 @@ export class MessageScanner {
       this.#header = fields;
       this.#contentType = contentTypeOf(fields);
       if (this.#contentType?.type === 'multipart') this.#multipart = new MultipartScanner(this.#contentType, fields);
+      for (const form of this.#wish(fields)) this.#digesters.set(form, new BodyDigester(form));
     }
   }
 }

@@ -1,3 +1,9 @@
+/** What modes have in common when they start and stop. */
+import { quoted } from '../message/text.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Log } from '../system/log.ts';
+import { spoolTrouble } from '../system/unlinked-file.ts';
+
 /** What `main` knows of a mode that has started. */
 export interface Running {
   /** Stops accepting, lets transactions end (bounded), gives back what was open. */
@@ -6,3 +12,9 @@ export interface Running {
 
 /** How long transactions may take to end once the process is told to stop. */
 export const stopGrace = 10_000;
+
+export function warnOfSpool({ spoolDir }: Settings, log: Log, label: string): void {
+  const trouble = spoolTrouble(spoolDir);
+  if (trouble !== null)
+    log.warn(`${label}: large mail may be refused: filtermail_spool_dir ${quoted(spoolDir)}: ${trouble}`);
+}

@@ -7,6 +7,9 @@
 /** Where the reader stands: in a line, behind a CR, at the start of a line, behind a dot there, behind dot CR there. */
 type Place = 'line' | 'cr' | 'start' | 'dot' | 'dotCr';
 
+/** Why a message cannot be taken whatever it says: a bare CR or LF or a NUL in it; too large. */
+export type DataFault = 'broken' | 'oversize';
+
 export type DataChunk = Readonly<{
   /** The message text in the chunk as octet string: unescaped, without the final dot line. Unusable once `broken` is true. */
   text: string;

@@ -7,7 +7,7 @@
  */
 import type { Envelope, ForwardedAttribute, Recipient, ReversePath } from '../message/envelope.ts';
 import { type Command, parseCommand, xforwardAttributes } from './command.ts';
-import { DataReader } from './data-reader.ts';
+import { type DataFault, DataReader } from './data-reader.ts';
 import { bareReply, formatReply, isPositive, type Reply, reply } from './reply.ts';
 
 export type SessionEvent =
@@ -24,9 +24,6 @@ export type SessionEvent =
   | { kind: 'octets'; wire: Buffer; text: string; fault: DataFault | null }
   /** The end of the message, whose wire form has `wireOctets` octets: answer with one reply, over LMTP with one a recipient. */
   | { kind: 'end'; fault: DataFault | null; wireOctets: number };
-
-/** Why a message cannot be taken whatever it says: a bare CR or LF or a NUL in it; too large. */
-export type DataFault = 'broken' | 'oversize';
 
 export type SessionOptions = Readonly<{
   protocol: 'SMTP' | 'LMTP';

@@ -46,7 +46,13 @@ beforeEach(async () => {
     name: 'one.test',
     maxMessageSize: 10_000_000,
     label: 'Outgoing',
-    reception: { sender: () => sender(), recipient: () => null, message: transaction => judge(transaction) },
+    reception: {
+      sender: () => sender(),
+      recipient: () => null,
+      digests: () => [],
+      unusable: () => undefined,
+      message: transaction => judge(transaction),
+    },
     store,
     log: {
       error: line('ERROR'),
@@ -106,6 +112,19 @@ test('a client that half-closes and reads nothing is let go after 10 s', async (
   assert.equal(timeout.after, 10_000);
   timeout.happens();
   assert.ok(deaf.destroyed);
+});
+
+test('a message has 90 s from its last octet', async () => {
+  let ends = 0;
+  judge = ({ deadline }) => {
+    ends = deadline;
+    return Promise.resolve(ok);
+  };
+  const client = await Client.hello(listener.port);
+  const before = performance.now();
+  assert.match(await client.send(encrypted()), /^250 /);
+  assert.ok(ends >= before + 90_000 && ends <= performance.now() + 90_000);
+  await client.quit();
 });
 
 describe('an unexpected exception ends one connection with 451, and is logged', () => {

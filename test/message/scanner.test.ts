@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MessageDefect, PartEvidence } from '../../src/message/scanner.ts';
+import { BodyDigester } from '../../src/message/body-digest.ts';
+import { type MessageDefect, MessageScanner, type PartEvidence } from '../../src/message/scanner.ts';
 import { readInAllCuts } from './cuts.ts';
 import {
   armored,
@@ -48,8 +49,36 @@ test('an encrypted message', () => {
         preamble: 'blank',
         epilogue: 'blank',
       },
+      digests: new Map(),
     },
   );
+});
+
+test('the body digests that the header asks for', () => {
+  const bodyOf = (mail: string) => mail.slice(mail.indexOf('\r\n\r\n') + 4);
+  for (const mail of [
+    encryptedMail(),
+    'From: a@b.test\r\n',
+    'From: a@b.test\r\n\r\n',
+    'From: a@b.test\r\n\r\n x \t\r\n\r\n',
+  ]) {
+    const evidence = readInAllCuts(mail, pieces => {
+      const asked: string[][] = [];
+      const scanner = new MessageScanner(header => {
+        asked.push(header.map(({ name }) => name));
+        return ['simple', 'relaxed'];
+      });
+      for (const piece of pieces) scanner.feed(piece);
+      const { digests, header } = scanner.end();
+      assert.deepEqual(asked, [header.map(({ name }) => name)], 'asked once, with the whole header');
+      return digests;
+    });
+    for (const form of ['simple', 'relaxed'] as const) {
+      const digester = new BodyDigester(form);
+      digester.feed(mail.includes('\r\n\r\n') ? bodyOf(mail) : '');
+      assert.deepEqual(evidence.get(form), digester.end());
+    }
+  }
 });
 
 test('a securejoin request', () => {

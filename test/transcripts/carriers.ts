@@ -94,6 +94,8 @@ export class SocketServer {
     const reception: Reception = {
       sender: ({ address }) => scripted(address) ?? null,
       recipient: ({ address }) => scripted(address) ?? null,
+      digests: () => [],
+      unusable: quiet,
       message: ({ envelope, content }) => {
         const refusal = scripted(envelope.from.address, 'message-');
         const wire = Buffer.concat(content.small() ?? []).toString('latin1');

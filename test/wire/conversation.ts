@@ -2,14 +2,9 @@
 
 import assert from 'node:assert/strict';
 import type { Envelope, Recipient, ReversePath } from '../../src/message/envelope.ts';
+import type { DataFault } from '../../src/wire/data-reader.ts';
 import { bareReply, type Reply, reply } from '../../src/wire/reply.ts';
-import {
-  type DataFault,
-  type SessionEvent,
-  type SessionOptions,
-  SmtpSession,
-  startData,
-} from '../../src/wire/session.ts';
+import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../../src/wire/session.ts';
 import { latin1 } from './cuts.ts';
 
 /** One message as the session handed it over. */
