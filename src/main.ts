@@ -1,5 +1,6 @@
 /** `filtermail <config> incoming|outgoing|transport`: argv, settings, one mode, until told to stop. */
 import { quoted } from './message/text.ts';
+import { startIncoming } from './modes/incoming.ts';
 import { startOutgoing } from './modes/outgoing.ts';
 import type { Running } from './modes/running.ts';
 import { loadSettings, type Settings } from './settings/settings.ts';
@@ -11,7 +12,7 @@ const exitUsage = 64; // EX_USAGE of sysexits.h
 const exitConfig = 78; // EX_CONFIG
 
 const modes: Readonly<Record<string, (settings: Settings, log: Log) => Promise<Running>>> = {
-  incoming: notBuilt,
+  incoming: startIncoming,
   outgoing: startOutgoing,
   transport: notBuilt,
 };
@@ -50,7 +51,7 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
 }
 
 function notBuilt(): Promise<Running> {
-  return Promise.reject(new Error('this version has only the mode outgoing'));
+  return Promise.reject(new Error('this version has no mode transport'));
 }
 
 function exit(code: number, lines: readonly string[]): never {

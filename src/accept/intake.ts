@@ -24,9 +24,14 @@ const defects = {
   'malformed header': { reply: reply(550, '6.0', 'Malformed message header'), detail: 'malformed header line' },
 } as const satisfies Record<string, Defect>;
 
+/** `unterminated`: the end of the message is told from outside, and it has one of its own or lacks its last CRLF. */
+export type MessageFault = DataFault | 'unterminated';
+
+/** The answer when a message was the cause of an exception. */
+export const internalError = reply(451, '3.0', 'Internal error');
+
 export type Ending = Readonly<{
-  /** `unterminated`: where the end is told from outside, the message has an end of its own or none. */
-  fault: DataFault | 'unterminated' | null;
+  fault: MessageFault | null;
   /** Of the wire form. */
   wireOctets: number;
   /** Milliseconds from now until the client stops waiting. */
@@ -39,7 +44,7 @@ export class Intake {
   readonly #entrance: Entrance;
   readonly #spool: Spool;
   readonly #scanner: MessageScanner;
-  #fault: DataFault | null = null;
+  #fault: MessageFault | null = null;
 
   constructor(envelope: Envelope, entrance: Entrance) {
     this.#envelope = envelope;
@@ -48,7 +53,7 @@ export class Intake {
     this.#scanner = new MessageScanner(header => entrance.reception.digests(header));
   }
 
-  take(wire: Buffer, text: string, fault: DataFault | null): void {
+  take(wire: Buffer, text: string, fault: MessageFault | null): void {
     if (fault !== null && this.#fault === null) {
       this.#fault = fault;
       this.#spool.discard();

@@ -7,7 +7,7 @@ import { quoted } from '../message/text.ts';
 import { stackOf } from '../system/errors.ts';
 import { reply } from '../wire/reply.ts';
 import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../wire/session.ts';
-import { Intake } from './intake.ts';
+import { Intake, internalError } from './intake.ts';
 import type { Entrance } from './transaction.ts';
 
 export type SmtpServerOptions = SessionOptions & Entrance;
@@ -24,7 +24,6 @@ const senderTaken = reply(250, '1.0', 'Ok');
 const recipientTaken = reply(250, '1.5', 'Ok');
 const shuttingDown = reply(421, '3.2', 'Service is shutting down');
 const idleTooLong = reply(421, '4.2', 'Idle for too long');
-const internalError = reply(451, '3.0', 'Internal error');
 
 export class SmtpConnection {
   readonly #socket: Socket;

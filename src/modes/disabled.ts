@@ -16,7 +16,7 @@ export class DisabledMailboxes {
   }
 
   has(address: string): boolean {
-    const presence = this.#mailboxes.look(address, 'DISABLED');
+    const presence = this.#mailboxes.disabled(address);
     if (typeof presence === 'object') {
       this.#log.warn(`${this.#label}: cannot tell whether ${quoted(address)} is DISABLED: ${quoted(presence.unknown)}`);
     }

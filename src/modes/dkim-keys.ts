@@ -46,17 +46,18 @@ export class DkimKeys {
   }
 
   /**
-   * The key as it is now, after one from the cache did not match; null when a look-up within the last minute has shown that it did not
-   * change.
+   * The key as it is now, after `failed` from the cache did not match; null when a look-up within the last minute has shown that it did
+   * not change.
    */
-  async findFresh(selector: string, domain: string): Promise<KeyAnswer | null> {
+  async findFresh(selector: string, domain: string, failed: DkimKey): Promise<KeyAnswer | null> {
     const name = `${selector}._domainkey.${domain}`;
     const before = this.#entries.get(name);
+    if (before !== undefined && before.key !== failed) return { key: before.key, cached: true };
     if (before !== undefined && this.#clock() - before.confirmedAt < confirmationHolds) return null;
     const answer = await this.#fetch(name);
     const now = this.#entries.get(name);
     if (!('key' in answer) || now === undefined || now.published !== before?.published) return answer;
-    this.#entries.set(name, { ...now, confirmedAt: this.#clock() });
+    this.#entries.set(name, { ...now, key: before.key, confirmedAt: this.#clock() });
     return null;
   }
 
@@ -76,7 +77,8 @@ export class DkimKeys {
     if ('absent' in answer) return { fault: 'no such name' };
     const key = readKeyRecords(answer.records);
     if (typeof key === 'string') return { fault: key };
-    const published = JSON.stringify(answer.records);
+    // Servers give records in any order.
+    const published = JSON.stringify(answer.records.map(strings => strings.join('')).sort());
     this.#entries.set(name, { key, published, fetchedAt: this.#clock(), confirmedAt: Number.NEGATIVE_INFINITY });
     this.#forgetOldest();
     return { key, cached: false };

@@ -2,7 +2,7 @@
  * Outgoing mail: what users of this relay send. Postfix's submission service hands every message here before it queues it; what may
  * leave goes back to Postfix's reinjection service.
  */
-import { listen } from '../accept/smtp-server.ts';
+import { listenSmtp } from '../accept/smtp-server.ts';
 import type { Defect, Reception, Transaction } from '../accept/transaction.ts';
 import { judgeOutgoing, type OutgoingRefusal } from '../check/outgoing.ts';
 import { RateLimiter } from '../check/rate.ts';
@@ -111,7 +111,7 @@ export async function startOutgoing(settings: Settings, log: Log): Promise<Runni
   const reinjector = await openReinjector(settings, settings.reinjectPort, clock);
   const mailboxes = openMailboxes(settings.mailboxesDir, settings.addressDomains);
   const store = new SpoolStore(settings.spoolDir);
-  const listener = await listen(settings.host, settings.smtpPort, {
+  const listener = await listenSmtp(settings.host, settings.smtpPort, {
     protocol: 'SMTP',
     name: settings.serverName,
     maxMessageSize: settings.maxMessageSize,

@@ -63,6 +63,11 @@ export class Spool {
     this.#store = store;
   }
 
+  /** Once sealed: how many there are. */
+  get octets(): number {
+    return this.#length;
+  }
+
   /** The file lags behind: give no more octets until `settled()`. */
   get full(): boolean {
     return this.#waitingOctets > maxWaiting;

@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { after, afterEach, beforeEach, describe, mock, test } from 'node:test';
+import type { Listener } from '../../src/accept/listener.ts';
 import { SmtpConnection, type SmtpServerOptions } from '../../src/accept/smtp-connection.ts';
-import { type Listener, listen } from '../../src/accept/smtp-server.ts';
+import { listenSmtp } from '../../src/accept/smtp-server.ts';
 import type { Transaction } from '../../src/accept/transaction.ts';
 import { SpoolStore } from '../../src/system/spool.ts';
 import { type Reply, reply } from '../../src/wire/reply.ts';
@@ -64,7 +65,7 @@ beforeEach(async () => {
     },
     clock: () => performance.now(),
   };
-  listener = await listen('127.0.0.1', 0, options);
+  listener = await listenSmtp('127.0.0.1', 0, options);
 });
 afterEach(async () => {
   mock.restoreAll();

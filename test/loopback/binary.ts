@@ -23,6 +23,8 @@ export type Launch = {
   env?: Record<string, string | undefined>;
 };
 
+export type Mode = 'incoming' | 'outgoing' | 'transport';
+
 export class Binary {
   readonly log: Lines;
   readonly pid: number;
@@ -50,9 +52,9 @@ export class Binary {
     return new Binary(spawn(command, rest, { cwd, env: environment, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
-  /** The outgoing mode at its work. */
-  static async serve(site: Site, launch: Omit<Launch, 'args'> = {}): Promise<Binary> {
-    const filter = Binary.launch({ args: [site.config, 'outgoing'], ...launch });
+  /** A mode at its work. */
+  static async serve(site: Site, launch: Omit<Launch, 'args'> = {}, mode: Mode = 'outgoing'): Promise<Binary> {
+    const filter = Binary.launch({ args: [site.config, mode], ...launch });
     const early = filter.#exited.then(status => {
       throw new Error(`filtermail ended at once (${status}):\n${filter.log.all.join('\n')}`);
     });

@@ -16,23 +16,32 @@ export class Site {
   readonly config = join(this.directory, 'chatmail.ini');
   readonly mailboxes = join(this.directory, 'mailboxes');
   readonly spool = join(this.directory, 'spool');
-  /** Where the filter listens. */
+  readonly rejected = join(this.directory, 'rejected');
+  /** Where the filter listens: outgoing, incoming by SMTP and by HTTP. */
   readonly port: number;
+  readonly incomingPort: number;
+  readonly httpPort: number;
 
-  private constructor(port: number) {
+  private constructor([port, incomingPort, httpPort]: readonly [number, number, number]) {
     this.port = port;
+    this.incomingPort = incomingPort;
+    this.httpPort = httpPort;
     undoAtEnd(() => this.#remove());
   }
 
-  /** A site whose filter gives mail to `nextPort`. */
+  /** A site whose filters give mail to `nextPort`. */
   static async make(nextPort: number, keys: Keys = {}): Promise<Site> {
-    const site = new Site(await freePort());
+    const site = new Site([await freePort(), await freePort(), await freePort()]);
     mkdirSync(site.mailboxes);
     mkdirSync(site.spool);
     site.configure({
       mail_domain: domain,
       filtermail_smtp_port: site.port,
+      filtermail_smtp_port_incoming: site.incomingPort,
+      filtermail_http_port_incoming: site.httpPort,
       postfix_reinject_port: nextPort,
+      postfix_reinject_port_incoming: nextPort,
+      filtermail_rejected_dir: site.rejected,
       mailboxes_dir: site.mailboxes,
       filtermail_spool_dir: site.spool,
       // Only the tests of the limit want one.
@@ -49,8 +58,16 @@ export class Site {
   }
 
   disable(mailbox: string): void {
+    this.#mark(mailbox, 'DISABLED');
+  }
+
+  enforceEncryption(mailbox: string): void {
+    this.#mark(mailbox, 'enforceE2EEincoming');
+  }
+
+  #mark(mailbox: string, marker: string): void {
     mkdirSync(join(this.mailboxes, mailbox), { recursive: true });
-    writeFileSync(join(this.mailboxes, mailbox, 'DISABLED'), '');
+    writeFileSync(join(this.mailboxes, mailbox, marker), '');
   }
 
   #remove(): void {

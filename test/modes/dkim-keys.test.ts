@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-import { DkimKeys } from '../../src/modes/dkim-keys.ts';
+import type { DkimKey } from '../../src/check/dkim/key-record.ts';
+import { DkimKeys, type KeyAnswer } from '../../src/modes/dkim-keys.ts';
 import type { TxtAnswer } from '../../src/system/dns.ts';
 
 const hour = 3_600_000;
@@ -20,6 +21,11 @@ function made(answer: TxtAnswer) {
     return Promise.resolve(state.answer);
   };
   return { state, keys: new DkimKeys(lookup, () => state.now) };
+}
+
+function keyOf(answer: KeyAnswer): DkimKey {
+  assert.ok('key' in answer);
+  return answer.key;
 }
 
 test('a key is kept for an hour, and looked up once for all that ask at the same time', async () => {
@@ -51,19 +57,30 @@ test('an answer without a usable key is not kept', async () => {
 
 test('a fresh look-up brings a rotated key at once, and an unchanged one not again for a minute', async () => {
   const { state, keys } = made(record());
-  await keys.find('s', 'd.test');
-  assert.equal(await keys.findFresh('s', 'd.test'), null);
+  const failed = keyOf(await keys.find('s', 'd.test'));
+  assert.equal(await keys.findFresh('s', 'd.test', failed), null);
   assert.equal(state.asked.length, 2);
+  const same = keyOf(await keys.find('s', 'd.test'));
   state.now = 59_999;
   state.answer = record();
-  assert.equal(await keys.findFresh('s', 'd.test'), null);
+  assert.equal(await keys.findFresh('s', 'd.test', same), null);
   assert.equal(state.asked.length, 2);
   state.now = 60_000;
-  const fresh = await keys.findFresh('s', 'd.test');
-  assert.ok(fresh !== null && 'key' in fresh);
+  const fresh = await keys.findFresh('s', 'd.test', same);
+  assert.ok(fresh !== null && 'key' in fresh && !fresh.cached);
+  assert.deepEqual(await keys.findFresh('s', 'd.test', same), { key: fresh.key, cached: true }, 'another came already');
   state.answer = { trouble: 'timeout' };
   state.now = 200_000;
-  assert.deepEqual(await keys.findFresh('s', 'd.test'), { trouble: 'timeout' });
+  assert.deepEqual(await keys.findFresh('s', 'd.test', fresh.key), { trouble: 'timeout' });
+});
+
+test('records in another order are the same key', async () => {
+  const answer = record();
+  assert.ok('records' in answer);
+  const { state, keys } = made({ records: [...answer.records, ['v=spf1 -all']] });
+  const failed = keyOf(await keys.find('s', 'd.test'));
+  state.answer = { records: [['v=spf1 ', '-all'], ...answer.records] };
+  assert.equal(await keys.findFresh('s', 'd.test', failed), null);
 });
 
 test('at most 1000 keys, the least recently used go first', async () => {

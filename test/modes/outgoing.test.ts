@@ -42,7 +42,10 @@ const log: Log = {
   trace: () => undefined,
   flush: () => undefined,
 };
-const mailboxes: Mailboxes = { look: (address, marker) => markers.get(`${address} ${marker}`) ?? 'absent' };
+const mailboxes: Mailboxes = {
+  disabled: address => markers.get(`${address} DISABLED`) ?? 'absent',
+  enforcesEncryption: () => assert.fail('of no matter for outgoing mail'),
+};
 const reinjector = {
   deliver: (mail: Mail) => {
     delivered.push(mail);

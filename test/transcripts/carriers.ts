@@ -2,7 +2,8 @@
 
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { type Listener, listen } from '../../src/accept/smtp-server.ts';
+import type { Listener } from '../../src/accept/listener.ts';
+import { listenSmtp } from '../../src/accept/smtp-server.ts';
 import type { Reception } from '../../src/accept/transaction.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
 import { monotonicClock } from '../../src/system/clock.ts';
@@ -104,7 +105,7 @@ export class SocketServer {
       },
     };
     const store = new SpoolStore(tmpdir());
-    this.#listener = await listen('127.0.0.1', 0, {
+    this.#listener = await listenSmtp('127.0.0.1', 0, {
       ...session,
       label: 'Test',
       reception,

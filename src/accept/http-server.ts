@@ -1,0 +1,44 @@
+/**
+ * Listens for HTTP clients, that is the web server in front which ends TLS: a POST carries one message to the same intake as SMTP's DATA
+ * (`/mxdeliv`, behaviour of chatmail relays). The path is of no matter.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { quoted } from '../message/text.ts';
+import { HttpDelivery, type HttpServerOptions } from './http-delivery.ts';
+import { type Listener, listenWith } from './listener.ts';
+
+const limits = {
+  maxHeaderSize: 65_536,
+  /** Milliseconds until the header is complete, and until the request is. */
+  headersTimeout: 60_000,
+  requestTimeout: 600_000,
+  connectionsCheckingInterval: 10_000,
+  /** Longer than nginx keeps its own side (60 s): else it could send a request into a connection that we are closing. */
+  keepAliveTimeout: 75_000,
+} as const;
+
+/** Resolves once the port is bound; rejects when it cannot be. `share` is the part of the descriptors that it may use. */
+export function listenHttp(host: string, port: number, options: HttpServerOptions, share = 1): Promise<Listener> {
+  const server = createServer({ ...limits, noDelay: true });
+  let stopping = false;
+  const take = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean) => {
+    if (stopping) response.shouldKeepAlive = false;
+    response.once('finish', () => stopping && request.socket.destroySoon());
+    new HttpDelivery(request, response, options).begin(asksFirst);
+  };
+  // Else node:http would leave recipients out without a word.
+  server.maxHeadersCount = 0;
+  server.on('request', (request, response) => take(request, response, false));
+  server.on('checkContinue', (request, response) => take(request, response, true));
+  server.on('clientError', (error, socket) => {
+    options.log.debug(`${options.label}: bad HTTP request: ${quoted(error.message)}`);
+    // As node:http itself does.
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    else socket.destroy();
+  });
+  const end = () => {
+    stopping = true;
+    server.closeIdleConnections();
+  };
+  return listenWith(server, { host, port, share, end, destroy: () => server.closeAllConnections() }, options);
+}

@@ -1,0 +1,189 @@
+/**
+ * Incoming mail: what other servers send to users of this relay, over SMTP by way of Postfix or over HTTP (`/mxdeliv`). What is
+ * end-to-end encrypted, or one of the few allowed kinds, and signed by the domain in From goes back to Postfix's reinjection service.
+ */
+import { listenHttp } from '../accept/http-server.ts';
+import { listenSmtp } from '../accept/smtp-server.ts';
+import type { Defect, Reception, Transaction } from '../accept/transaction.ts';
+import { digestsFor, dkimCandidates } from '../check/dkim/candidates.ts';
+import { type IncomingContent, incomingContent, mayArrive } from '../check/incoming.ts';
+import type { Reinjector } from '../deliver/reinject.ts';
+import { foldCase, isDomain, sameAddress, splitAddress } from '../message/address.ts';
+import type { Canonicalization } from '../message/body-digest.ts';
+import type { Envelope } from '../message/envelope.ts';
+import { authorOf } from '../message/from.ts';
+import type { Header } from '../message/header.ts';
+import type { Evidence } from '../message/scanner.ts';
+import { quoted } from '../message/text.ts';
+import type { Settings } from '../settings/settings.ts';
+import { type Clock, monotonicClock, wallClock } from '../system/clock.ts';
+import { txtLookup } from '../system/dns.ts';
+import type { Log } from '../system/log.ts';
+import { type Mailboxes, mailboxesTrouble, openMailboxes } from '../system/mailboxes.ts';
+import { RejectedMail } from '../system/rejected-mail.ts';
+import { type Spool, SpoolStore } from '../system/spool.ts';
+import { describeReply, type Reply, reply } from '../wire/reply.ts';
+import { DisabledMailboxes } from './disabled.ts';
+import { DkimKeys } from './dkim-keys.ts';
+import { openReinjector } from './next-hop.ts';
+import { type UnverifiedOrigin, verifyOrigin } from './origin.ts';
+import { encryptionNeeded, invalidFrom, nothingToDeliver } from './replies.ts';
+import { type Running, stopGrace, warnOfSpool } from './running.ts';
+
+export type IncomingSystem = Readonly<{
+  /** Milliseconds since 1970. */
+  wallClock: Clock;
+  log: Log;
+  mailboxes: Mailboxes;
+  keys: DkimKeys;
+  rejected: RejectedMail;
+  reinjector: Reinjector;
+}>;
+
+const keyTrouble = reply(451, '7.5', 'The DKIM key cannot be looked up now, try again later');
+
+export class Incoming implements Reception {
+  readonly #skipDkim: boolean;
+  readonly #system: IncomingSystem;
+  readonly #disabled: DisabledMailboxes;
+
+  constructor({ skipDkim }: Settings, system: IncomingSystem) {
+    this.#skipDkim = skipDkim;
+    this.#system = system;
+    this.#disabled = new DisabledMailboxes(system.mailboxes, system.log, 'Incoming');
+  }
+
+  sender(): null {
+    return null;
+  }
+
+  recipient(): null {
+    return null;
+  }
+
+  digests(header: Header): readonly Canonicalization[] {
+    const domain = this.#domainToVerify(authorOf(header));
+    return domain === null ? [] : digestsFor(dkimCandidates(header, domain));
+  }
+
+  async message({ envelope, evidence, content, deadline, gone }: Transaction): Promise<Reply> {
+    const { log, mailboxes, reinjector } = this.#system;
+    const what = incomingContent(evidence);
+    log.info(`Incoming: Filtering ${describe(what)}`);
+    const { author } = what;
+    if (author === null) {
+      log.warn('Incoming: refused mail: no From field with exactly one address');
+      return invalidFrom;
+    }
+    const enabled = this.#disabled.takeOut(envelope, author);
+    if (enabled === null) return nothingToDeliver;
+    if (!mayArrive(what, enabled.recipients, address => mailboxes.enforcesEncryption(address))) {
+      log.warn(`Rejected unencrypted mail from: ${quoted(author)}`);
+      log.warn(`Incoming: mail from ${quoted(author)} is not encrypted: ${quoted(what.detail)}`);
+      return encryptionNeeded;
+    }
+    const refusal = await this.#checkOrigin(author, evidence, content);
+    if (refusal !== null) return refusal;
+    const { answer, failure } = await reinjector.deliver({
+      envelope: forReinjection(enabled, author),
+      content,
+      deadline,
+      gone,
+    });
+    if (failure === null) log.debug(`Incoming: ${what.kind} mail from ${quoted(author)}: ${describeReply(answer)}`);
+    else log.warn(`Incoming: mail from ${quoted(author)} was not reinjected: ${quoted(failure, 1000)}`);
+    return answer;
+  }
+
+  unusable(_envelope: Envelope, header: Header, { reply, detail }: Defect): void {
+    const { log } = this.#system;
+    log.info('Incoming: Filtering unencrypted mail.');
+    const author = authorOf(header);
+    const from = author === null ? '' : ` from ${quoted(author)}`;
+    log.warn(`Incoming: refused message${from}: ${describeReply(reply)} (${detail})`);
+  }
+
+  /** The From domain that must have signed, ASCII lower case; null where none has to. */
+  #domainToVerify(author: string | null): string | null {
+    if (author === null || this.#skipDkim) return null;
+    const domain = foldCase(splitAddress(author)?.domain ?? '');
+    // Relays without DNS have no keys to publish.
+    return domain.startsWith('[') && isDomain(domain) ? null : domain;
+  }
+
+  async #checkOrigin(author: string, evidence: Evidence, content: Spool): Promise<Reply | null> {
+    const domain = this.#domainToVerify(author);
+    if (domain === null) return null;
+    const { log, keys, wallClock } = this.#system;
+    const origin = await verifyOrigin(evidence, domain, keys, wallClock() / 1000);
+    if ('verified' in origin) return null;
+    if ('refused' in origin) return await this.#refuseOrigin(author, origin, content);
+    log.warn(`Incoming: deferred mail from ${quoted(author)}: ${origin.temporary.join('; ')}`);
+    return keyTrouble;
+  }
+
+  async #refuseOrigin(author: string, { refused, reasons }: UnverifiedOrigin, content: Spool): Promise<Reply> {
+    const { log, rejected, wallClock } = this.#system;
+    const kept = await rejected.keep(content, wallClock());
+    const where = 'path' in kept ? `kept as ${kept.path}` : `not kept: ${quoted(kept.failure)}`;
+    log.warn(`Incoming: refused mail from ${quoted(author)}: ${[refused, ...reasons, where].join('; ')}`);
+    return reply(554, '7.1', refused);
+  }
+}
+
+function describe({ kind, author }: IncomingContent): string {
+  switch (kind) {
+    case 'encrypted':
+    case 'securejoin':
+      return 'encrypted mail.';
+    case 'mailer-daemon':
+      return `mailer-daemon message from <${quoted(author ?? '')}>`;
+    case 'unencrypted':
+      return 'unencrypted mail.';
+  }
+}
+
+/**
+ * Forwarders rewrite MAIL FROM, so another one than From is no fault; but bounces would go to somebody whom nothing vouches for: nobody
+ * gets them.
+ */
+function forReinjection(envelope: Envelope, author: string): Envelope {
+  if (sameAddress(envelope.from.address, author)) return envelope;
+  return { ...envelope, from: { ...envelope.from, address: '' } };
+}
+
+/** Binds both ports and serves until stopped. Rejects when the start fails. */
+export async function startIncoming(settings: Settings, log: Log): Promise<Running> {
+  const clock = monotonicClock;
+  const { host, mailboxesDir, maxMessageSize, rejectedDir } = settings;
+  const rejected = new RejectedMail(rejectedDir);
+  const reinjector = await openReinjector(settings, settings.reinjectPortIncoming, clock);
+  const reception = new Incoming(settings, {
+    wallClock,
+    log,
+    mailboxes: openMailboxes(mailboxesDir, settings.addressDomains),
+    keys: new DkimKeys(txtLookup(settings.dnsServers), clock),
+    rejected,
+    reinjector,
+  });
+  const entrance = { label: 'Incoming', reception, store: new SpoolStore(settings.spoolDir), log, clock };
+  const smtp = { ...entrance, protocol: 'SMTP', name: settings.serverName, maxMessageSize } as const;
+  const listeners = [
+    await listenSmtp(host, settings.smtpPortIncoming, smtp, 1 / 2),
+    await listenHttp(host, settings.httpPortIncoming, { ...entrance, maxMessageSize }, 1 / 2),
+  ];
+  log.info('Incoming: entering serving loop');
+  const noMailboxes = mailboxesTrouble(mailboxesDir);
+  if (noMailboxes !== null)
+    log.warn(`Incoming: every address enforces encryption: mailboxes_dir ${quoted(mailboxesDir)}: ${noMailboxes}`);
+  const cannotKeep = settings.skipDkim ? null : rejected.trouble();
+  if (cannotKeep !== null)
+    log.warn(`Incoming: refused mail cannot be kept: filtermail_rejected_dir ${quoted(rejectedDir)}: ${cannotKeep}`);
+  warnOfSpool(settings, log, 'Incoming');
+  return {
+    async stop() {
+      await Promise.all(listeners.map(listener => listener.stop(stopGrace)));
+      reinjector.close();
+    },
+  };
+}

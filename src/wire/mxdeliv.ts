@@ -1,0 +1,79 @@
+/**
+ * The envelope of a message that comes as an HTTP request, and how an SMTP reply becomes an HTTP answer (`/mxdeliv` of chatmail relays).
+ * Header values are octet strings, as node:http gives them.
+ */
+import type { Envelope, Parameters } from '../message/envelope.ts';
+import { isAscii, trimBlanks } from '../message/text.ts';
+import { isPositive, type Reply, reply } from './reply.ts';
+
+export const senderHeader = 'X-MAIL-FROM';
+export const recipientHeader = 'X-MAIL-TO';
+
+/** As many as over SMTP. */
+const maxRecipients = 1000;
+/** No more than a command line would hold. */
+const maxAddressOctets = 4000;
+
+const badSender = reply(501, '1.7', `Bad address syntax in ${senderHeader}`);
+const badRecipient = reply(501, '1.3', `Bad address syntax in ${recipientHeader}`);
+const noRecipient = reply(501, '5.4', `No recipient in ${recipientHeader}`);
+const tooManyRecipients = reply(452, '5.3', 'Too many recipients');
+
+// An unquoted blank, `<` or `>` could end the address in a command and begin a parameter.
+const bareAddress = /^(?:[^\0-\x20\x7f<>"\\]|\\[^\0-\x20\x7f<>]|"(?:[^\0-\x1f\x7f"\\]|\\[^\0-\x1f\x7f])*")+$/;
+
+/** The envelope that the header lines (names and values in turn) give, or why they give none. */
+export function readEnvelope(rawHeaders: readonly string[]): { envelope: Envelope } | { refusal: Reply } {
+  const senders = addressesIn(rawHeaders, senderHeader);
+  const recipients = addressesIn(rawHeaders, recipientHeader);
+  const [sender = '', ...moreSenders] = senders;
+  if (moreSenders.length > 0 || !senders.every(isBare)) return { refusal: badSender };
+  if (recipients.length === 0) return { refusal: noRecipient };
+  if (recipients.length > maxRecipients) return { refusal: tooManyRecipients };
+  if (!recipients.every(isBare)) return { refusal: badRecipient };
+  const needsUtf8 = ![sender, ...recipients].every(isAscii);
+  const parameters: Parameters = new Map(needsUtf8 ? [['SMTPUTF8', null]] : []);
+  return {
+    envelope: {
+      from: { address: sender, parameters },
+      recipients: recipients.map(address => ({ address, parameters: new Map() })),
+      xforward: [],
+    },
+  };
+}
+
+/** The addresses in all headers of that name. */
+function addressesIn(rawHeaders: readonly string[], name: string): string[] {
+  const addresses: string[] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    if (rawHeaders[at]?.toUpperCase() === name) addresses.push(...splitList(rawHeaders[at + 1] ?? ''));
+  }
+  return addresses;
+}
+
+/** Splits a header value at commas outside quotes (front ends merge repeated headers so); empty elements do not count (RFC 9110 5.6.1). */
+function splitList(value: string): string[] {
+  const elements: string[] = [];
+  let start = 0;
+  let inQuotes = false;
+  for (let at = 0; at <= value.length; at++) {
+    const octet = value[at];
+    if (octet === '\\') at++;
+    else if (octet === '"') inQuotes = !inQuotes;
+    else if (octet === undefined || (octet === ',' && !inQuotes)) {
+      elements.push(trimBlanks(value.slice(start, at)));
+      start = at + 1;
+    }
+  }
+  return elements.filter(element => element !== '');
+}
+
+function isBare(address: string): boolean {
+  return address.length <= maxAddressOctets && bareAddress.test(address);
+}
+
+/** Clients take any 2xx for delivered, try SMTP after everything else, and after 413 do not come back with messages as large. */
+export function httpStatus(answer: Reply): number {
+  if (isPositive(answer)) return 200;
+  return answer.code === 552 && answer.lines[0].startsWith('5.3.4 ') ? 413 : 400;
+}
