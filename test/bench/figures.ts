@@ -2,13 +2,13 @@
 
 import type { Sample } from './measure.ts';
 import type { Scenario } from './scenarios.ts';
-import { type Subject, subjects } from './subjects.ts';
+import type { Subject } from './subjects.ts';
 
 /** The samples of one row; the n-th of each subject were made in the same round. */
 export interface Row {
   readonly scenario: Scenario;
   readonly octets: number;
-  readonly samples: Readonly<Record<Subject, readonly Sample[]>>;
+  readonly samples: Readonly<Partial<Record<Subject, readonly Sample[]>>>;
   /** What others used of the cores just before each measurement, from 0 to 1. */
   readonly othersBusy: readonly number[];
 }
@@ -26,26 +26,21 @@ export interface Figures {
   readonly startPeakMB?: number;
 }
 
-export function rowFigures(row: Row): Record<Subject, Figures> {
-  return Object.fromEntries(subjects.map(subject => [subject, subjectFigures(row, subject)])) as Record<
-    Subject,
-    Figures
-  >;
-}
-
-function subjectFigures(row: Row, subject: Subject): Figures {
-  const samples = row.samples[subject];
+export function rowFigures(row: Row, subject: Subject): Figures {
+  const samples = row.samples[subject] ?? [];
   const rates = samples.map(sample => sample.messagesPerSecond);
   const rate = median(rates);
   const speed = {
     messagesPerSecond: rate,
     spread: (Math.max(...rates) - Math.min(...rates)) / rate,
     megabytesPerSecond: (rate * row.octets) / 1e6,
-    ofStraight: median(rates.map((one, round) => one / (row.samples.straight[round]?.messagesPerSecond ?? Number.NaN))),
+    ofStraight: median(
+      rates.map((one, round) => one / (row.samples.straight?.[round]?.messagesPerSecond ?? Number.NaN)),
+    ),
   };
   const used = samples.flatMap(sample => sample.process ?? []);
   if (used.length === 0) return speed;
-  const floor = row.samples.haproxy.map(sample => sample.process?.cpuMs ?? Number.NaN);
+  const floor = (row.samples.haproxy ?? []).map(sample => sample.process?.cpuMs ?? Number.NaN);
   const cpuMs = median(used.map(one => one.cpuMs));
   return {
     ...speed,

@@ -11,14 +11,19 @@ export interface Bench {
   readonly programs: Programs;
   /** Temporary; on a disk, because the filter's spool must not be memory. */
   readonly directory: string;
+  /** Knows the key of signed messages. */
+  readonly dnsServer: string;
+}
+
+export interface Load {
+  /** The message as smtp-source reads it. */
+  readonly file: string;
+  readonly connections: number;
+  readonly messages: number;
 }
 
 /** Sends the message file `messages` times; the seconds from the first connection to the last reply. Any reply but the expected one throws. */
-export async function send(
-  bench: Bench,
-  port: number,
-  load: { readonly file: string; readonly connections: number; readonly messages: number },
-): Promise<number> {
+export async function send(bench: Bench, port: number, load: Load): Promise<number> {
   const { connections, messages, file } = load;
   const options = ['-s', `${connections}`, '-m', `${messages}`, '-f', sender, '-t', recipient, '-F', file];
   await using source = new Program(

@@ -4,29 +4,34 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { DnsServer } from '../peers/dns-server.ts';
+import { Signer } from '../peers/signer.ts';
+import { dkimTable } from './dkim.ts';
 import { median, type Row } from './figures.ts';
 import type { Bench } from './load.ts';
 import { busyShare, describeMachine } from './machine.ts';
 import { measure, type Sample } from './measure.ts';
-import { encryptedMessage } from './messages.ts';
+import { type BenchMessage, encryptedMessage, mailDomain, signedMessage } from './messages.ts';
 import { findPrograms } from './programs.ts';
 import { scannersTable } from './scanners.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
-import { filterCommand, type Subject, subjects } from './subjects.ts';
+import { filterCommand, type Subject } from './subjects.ts';
 import { figuresTable, number, targetsTable } from './table.ts';
 
-const usage = `usage: npm run -s bench -- [--rows ${scenarios.map(({ name }) => name).join(',')}] [--runs 3] [--quick] [--scanners]
+const usage = `usage: npm run -s bench -- [--rows ${scenarios.map(({ name }) => name).join(',')}] [--runs 3] [--quick] [--scanners] [--dkim]
   --rows      only these rows
   --runs      measure everything so many times and take the median
   --quick     one run with a tenth of the messages: does it work at all
   --scanners  instead: the pure scanners alone
+  --dkim      instead: DKIM verification alone, and mailauth's
   FILTERMAIL=/path/to/binary  measures another binary in the filter's place`;
 
 interface Options {
   readonly rows: readonly Scenario[];
   readonly runs: number;
   readonly quick: boolean;
-  readonly scanners: boolean;
+  /** Tables that need no processes, by the option that asks for them. */
+  readonly only: ((runs: number) => string | Promise<string>) | undefined;
 }
 
 function readOptions(): Options {
@@ -36,6 +41,7 @@ function readOptions(): Options {
       runs: { type: 'string' },
       quick: { type: 'boolean', default: false },
       scanners: { type: 'boolean', default: false },
+      dkim: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -43,24 +49,25 @@ function readOptions(): Options {
     console.log(usage);
     process.exit(0);
   }
-  const { quick, scanners } = values;
+  const { quick } = values;
+  const only = values.scanners ? scannersTable : values.dkim ? dkimTable : undefined;
   const names = values.rows?.split(',');
   const unknown = names?.find(name => !scenarios.some(scenario => scenario.name === name));
   if (unknown !== undefined) throw new Error(`no such row: ${unknown}`);
   const runs = Number(values.runs ?? (quick ? 1 : 3));
   if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs takes a number from 1 on, not ${values.runs}`);
-  return { rows: scenarios.filter(({ name }) => names?.includes(name) ?? true), runs, quick, scanners };
+  return { rows: scenarios.filter(({ name }) => names?.includes(name) ?? true), runs, quick, only };
 }
 
-async function measureRow(bench: Bench, scenario: Scenario, options: Options): Promise<Row> {
-  const message = encryptedMessage(scenario.octets);
+async function measureRow(bench: Bench, scenario: Scenario, signer: Signer, options: Options): Promise<Row> {
+  const message = await messageFor(scenario, signer);
   const file = `${bench.directory}/${scenario.name}.eml`;
   writeFileSync(file, message.text, 'latin1');
   const messages = options.quick ? Math.max(scenario.messages / 10, scenario.connections) : scenario.messages;
   const samples: Record<Subject, Sample[]> = { straight: [], haproxy: [], filter: [] };
   const othersBusy: number[] = [];
   for (let run = 1; run <= options.runs; run++) {
-    for (const subject of subjects) {
+    for (const subject of scenario.subjects) {
       othersBusy.push(await busyShare());
       const sample = await measure(bench, subject, scenario, { file, messages });
       samples[subject].push(sample);
@@ -72,6 +79,10 @@ async function measureRow(bench: Bench, scenario: Scenario, options: Options): P
   return { scenario, octets: message.octets, samples, othersBusy };
 }
 
+function messageFor({ mode, octets }: Scenario, signer: Signer): BenchMessage | Promise<BenchMessage> {
+  return mode === 'incoming' ? signedMessage(octets, signer) : encryptedMessage(octets);
+}
+
 async function main(): Promise<void> {
   let options: Options;
   try {
@@ -80,8 +91,8 @@ async function main(): Promise<void> {
     console.error(`${(error as Error).message}\n${usage}`);
     process.exit(64);
   }
-  if (options.scanners) {
-    console.log(scannersTable(options.runs));
+  if (options.only) {
+    console.log(await options.only(options.runs));
     return;
   }
   const programs = findPrograms();
@@ -94,9 +105,12 @@ async function main(): Promise<void> {
 
   const directory = mkdtempSync('/var/tmp/filtermail-bench-'); // /tmp may be memory
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
-  const bench = { programs, directory };
+  await using dns = await DnsServer.listen();
+  const signer = new Signer(mailDomain);
+  dns.txt(signer.name, [signer.record]);
+  const bench = { programs, directory, dnsServer: dns.address };
   const rows: Row[] = [];
-  for (const scenario of options.rows) rows.push(await measureRow(bench, scenario, options));
+  for (const scenario of options.rows) rows.push(await measureRow(bench, scenario, signer, options));
   const busy = median(rows.flatMap(row => row.othersBusy)) * 100;
   console.log(`${describeMachine(programs)}; others used ${busy.toFixed(0)} % of the cores meanwhile.`);
   console.log(`Filter: ${relative('', filterCommand)}; median of ${options.runs}, ratios within a round.\n`);

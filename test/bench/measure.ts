@@ -1,6 +1,7 @@
 // One measurement: a fresh sink, a fresh process under test, some messages to warm up, then the load that counts.
 
 import { type Bench, Sink, send } from './load.ts';
+import { post } from './post.ts';
 import { freePort, type Program } from './processes.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Subject, startSubject } from './subjects.ts';
@@ -26,14 +27,15 @@ export async function measure(
   load: { readonly file: string; readonly messages: number },
 ): Promise<Sample> {
   const { file, messages } = load;
-  const { connections, mode } = scenario;
+  const { connections, carrier } = scenario;
   const warmUp = Math.ceil(messages / 10);
   const sinkPort = await freePort();
   await using sink = await Sink.start(bench, sinkPort, warmUp + messages);
   const port = subject === 'straight' ? sinkPort : await freePort();
-  await using program = await startSubject(subject, mode, { port, sink: sinkPort }, bench);
+  await using program = await startSubject(subject, scenario, { port, spare: await freePort(), sink: sinkPort }, bench);
 
-  const sendAll = (count: number) => sink.during(send(bench, port, { file, connections, messages: count }));
+  const sendBy = carrier === 'HTTP' ? post : send;
+  const sendAll = (count: number) => sink.during(sendBy(bench, port, { file, connections, messages: count }));
   const timed = async () => messages / (await sendAll(messages));
   try {
     await sendAll(warmUp);

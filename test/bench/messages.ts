@@ -2,6 +2,7 @@
 // Line ends are LF because smtp-source -F reads lines and writes CRLF itself. No line begins with a dot.
 
 import { randomBytes } from 'node:crypto';
+import type { Signer } from '../peers/signer.ts';
 
 export interface BenchMessage {
   /** What smtp-source -F reads. */
@@ -53,6 +54,12 @@ export function encryptedMessage(size: number): BenchMessage {
   const base64 = packets.toString('base64').replace(/.{64}(?=.)/g, '$&\n');
   const text = `${head}${base64}\n=${crc24(packets)}\n${tail}`;
   return { text, octets: wireOctets(text) };
+}
+
+/** The same, signed by its author's domain. */
+export async function signedMessage(size: number, signer: Signer): Promise<BenchMessage> {
+  const signed = await signer.sign(Buffer.from(encryptedMessage(size).text.replaceAll('\n', '\r\n'), 'latin1'));
+  return { text: signed.toString('latin1').replaceAll('\r\n', '\n'), octets: signed.length };
 }
 
 function wireOctets(text: string): number {

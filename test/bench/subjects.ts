@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Bench } from './load.ts';
 import { mailDomain } from './messages.ts';
 import { Program } from './processes.ts';
-import type { Scenario } from './scenarios.ts';
+import type { Mode, Scenario } from './scenarios.ts';
 
 export const subjects = ['straight', 'haproxy', 'filter'] as const;
 export type Subject = (typeof subjects)[number];
@@ -13,21 +13,24 @@ export type Subject = (typeof subjects)[number];
 /** Another binary with the same arguments can take the filter's place. */
 export const filterCommand = process.env.FILTERMAIL ?? fileURLToPath(new URL('../../bin/filtermail', import.meta.url));
 
+/** `spare`: of the filter's two ports for incoming mail, the one that is not used. */
+type Ports = { readonly port: number; readonly spare: number; readonly sink: number };
+
 /** Listens on `port` and passes on to the sink; nothing to start for 'straight'. */
 export async function startSubject(
   subject: Subject,
-  mode: Scenario['mode'],
-  ports: { readonly port: number; readonly sink: number },
+  { mode, carrier }: Pick<Scenario, 'mode' | 'carrier'>,
+  ports: Ports,
   bench: Bench,
 ): Promise<Program | undefined> {
   if (subject === 'straight') return undefined;
-  const program = subject === 'haproxy' ? startHaproxy(ports, bench) : startFilter(mode, ports, bench);
+  const program = subject === 'haproxy' ? startHaproxy(ports, bench) : startFilter(mode, carrier, ports, bench);
   await program.untilListening(ports.port);
   return program;
 }
 
 /** One thread, as the filter: two cost it more CPU for no more speed. */
-function startHaproxy(ports: { readonly port: number; readonly sink: number }, bench: Bench): Program {
+function startHaproxy(ports: Ports, bench: Bench): Program {
   const config = `${bench.directory}/haproxy.cfg`;
   writeFileSync(
     config,
@@ -47,20 +50,23 @@ listen smtp
   return new Program(bench.programs.haproxy, ['-db', '-f', config], `${bench.directory}/haproxy.log`);
 }
 
-function startFilter(
-  mode: Scenario['mode'],
-  ports: { readonly port: number; readonly sink: number },
-  bench: Bench,
-): Program {
+function startFilter(mode: Mode, carrier: Scenario['carrier'], ports: Ports, bench: Bench): Program {
   const config = `${bench.directory}/chatmail.ini`;
   mkdirSync(`${bench.directory}/mailboxes`, { recursive: true });
+  const smtpKey = mode === 'incoming' ? 'filtermail_smtp_port_incoming' : 'filtermail_smtp_port';
+  const [listening, spare] =
+    carrier === 'HTTP' ? ['filtermail_http_port_incoming', smtpKey] : [smtpKey, 'filtermail_http_port_incoming'];
   writeFileSync(
     config,
     `[params]
 mail_domain = ${mailDomain}
 mailboxes_dir = ${bench.directory}/mailboxes
-filtermail_smtp_port = ${ports.port}
+${listening} = ${ports.port}
+${spare} = ${ports.spare}
 postfix_reinject_port = ${ports.sink}
+postfix_reinject_port_incoming = ${ports.sink}
+filtermail_dns_servers = ${bench.dnsServer}
+filtermail_rejected_dir = ${bench.directory}/rejected
 max_message_size = 50000000
 max_user_send_per_minute = 1000000
 max_user_send_burst_size = 1000000

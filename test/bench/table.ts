@@ -1,7 +1,6 @@
 // The report: Markdown tables, ready for the README.
 
 import { type Figures, type Row, rowFigures } from './figures.ts';
-import { subjects } from './subjects.ts';
 import { isMet, targets } from './targets.ts';
 
 export function figuresTable(rows: readonly Row[]): string {
@@ -17,14 +16,13 @@ export function figuresTable(rows: readonly Row[]): string {
     'peak RSS MB',
     'before load',
   ];
-  const lines = rows.flatMap(row => {
-    const figures = rowFigures(row);
-    return subjects.map((subject, index) => [
+  const lines = rows.flatMap(row =>
+    row.scenario.subjects.map((subject, index) => [
       index === 0 ? row.scenario.title : '',
       subject,
-      ...cells(figures[subject]),
-    ]);
-  });
+      ...cells(rowFigures(row, subject)),
+    ]),
+  );
   return markdown(head, lines, 2);
 }
 
@@ -33,16 +31,16 @@ function cells(figures: Figures): string[] {
     number(figures.messagesPerSecond),
     `${(figures.spread * 100).toFixed(0)} %`,
     number(figures.megabytesPerSecond),
-    figures.ofStraight.toFixed(2),
+    fixed(figures.ofStraight),
     number(figures.cpuMs),
-    figures.cpuOfHaproxy?.toFixed(2) ?? '',
+    fixed(figures.cpuOfHaproxy),
     figures.peakMB?.toFixed(0) ?? '',
     figures.startPeakMB?.toFixed(0) ?? '',
   ];
 }
 
 export function targetsTable(rows: readonly Row[]): string {
-  const filter = new Map(rows.map(row => [row.scenario.name, rowFigures(row).filter]));
+  const filter = new Map(rows.map(row => [row.scenario.name, rowFigures(row, 'filter')]));
   const lines = targets.flatMap(target => {
     const needed = target.rows.flatMap(name => filter.get(name) ?? []);
     const value = needed.length === target.rows.length ? target.value(...needed) : undefined;
@@ -51,6 +49,11 @@ export function targetsTable(rows: readonly Row[]): string {
     return [[target.text, limit, number(value), isMet(target, value) ? 'met' : 'MISSED']];
   });
   return markdown(['target', 'limit', 'measured', ''], lines, 1);
+}
+
+/** Nothing where there was nothing to compare with. */
+function fixed(ratio: number | undefined): string {
+  return ratio === undefined || Number.isNaN(ratio) ? '' : ratio.toFixed(2);
 }
 
 /** Three significant digits, thousands whole. */
