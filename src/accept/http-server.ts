@@ -1,9 +1,8 @@
 /**
- * Listens for HTTP clients, that is the web server in front which ends TLS: a POST carries one message to the same intake as SMTP's DATA
- * (`/mxdeliv`, behaviour of chatmail relays). The path is of no matter.
+ * Listens for HTTP clients, that is for the web server in front, which ends TLS: a POST carries one message to the same intake as SMTP's
+ * DATA (`/mxdeliv` of chatmail relays). The path is of no matter.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { quoted } from '../message/text.ts';
 import { HttpDelivery, type HttpServerOptions } from './http-delivery.ts';
 import { type Listener, listenWith } from './listener.ts';
 
@@ -20,24 +19,21 @@ const limits = {
 /** Resolves once the port is bound; rejects when it cannot be. `share` is the part of the descriptors that it may use. */
 export function listenHttp(host: string, port: number, options: HttpServerOptions, share = 1): Promise<Listener> {
   const server = createServer({ ...limits, noDelay: true });
-  let stopping = false;
-  const take = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean) => {
-    if (stopping) response.shouldKeepAlive = false;
-    response.once('finish', () => stopping && request.socket.destroySoon());
-    new HttpDelivery(request, response, options).begin(asksFirst);
-  };
   // Else node:http would leave recipients out without a word.
   server.maxHeadersCount = 0;
+  const unanswered = new Set<ServerResponse>();
+  let stopping = false;
+  const take = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean) => {
+    response.shouldKeepAlive &&= !stopping;
+    unanswered.add(response);
+    response.once('close', () => unanswered.delete(response));
+    new HttpDelivery(request, response, options).begin(asksFirst);
+  };
   server.on('request', (request, response) => take(request, response, false));
   server.on('checkContinue', (request, response) => take(request, response, true));
-  server.on('clientError', (error, socket) => {
-    options.log.debug(`${options.label}: bad HTTP request: ${quoted(error.message)}`);
-    // As node:http itself does.
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
-    else socket.destroy();
-  });
   const end = () => {
     stopping = true;
+    for (const response of unanswered) response.shouldKeepAlive = false;
     server.closeIdleConnections();
   };
   return listenWith(server, { host, port, share, end, destroy: () => server.closeAllConnections() }, options);
