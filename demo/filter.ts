@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-export type Mode = 'incoming' | 'outgoing' | 'transport';
+export type Mode = 'incoming' | 'outgoing';
 
 /** The one of this tree, or another: `FILTERMAIL=/usr/bin/filtermail npm start`. */
 const binary = process.env.FILTERMAIL ?? fileURLToPath(new URL('../bin/filtermail', import.meta.url));

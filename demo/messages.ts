@@ -1,22 +1,18 @@
 /** Messages as mail programs write them: really encrypted ones (RFC 3156), and readable ones. */
 import MimeNode from 'nodemailer/lib/mime-node';
 import { createMessage, decrypt, encrypt, generateKey, type PrivateKey, type PublicKey, readMessage } from 'openpgp';
-import { domain } from './relay.ts';
 
 /** Somebody with an address and keys. */
 export type Person = Readonly<{ address: string; publicKey: PublicKey; privateKey: PrivateKey }>;
 
 /** A message in its envelope. */
-export type Letter = Readonly<{ from: string; to: string; message: Buffer }>;
+export type Letter = Readonly<{ from: string; to: readonly string[]; message: Buffer }>;
 
-/** How a message is addressed; `envelopeFrom` only where it is not `from`. */
-export type Addressing = Readonly<{ from: string; to: string; envelopeFrom?: string }>;
+/** Who a message says it is from and to; its envelope says the same at first. */
+export type Addressing = Omit<Letter, 'message'>;
 
 /** In what is encrypted, between header and text: openpgp turns CRLF into LF. */
 const blankLine = '\n\n';
-
-/** CRLF throughout: armor comes with bare LFs, which no mail may have. */
-const mimeOptions = { hostname: domain, newline: 'win' };
 
 export async function makePerson(address: string): Promise<Person> {
   const keys = await generateKey({ userIDs: [{ email: address }], format: 'object' });
@@ -27,7 +23,7 @@ export async function makePerson(address: string): Promise<Person> {
 export async function encryptedLetter(addressing: Addressing, reader: Person, text: string): Promise<Letter> {
   const plain = `Content-Type: text/plain; charset=utf-8${blankLine}${text}`;
   const armored = await encrypt({ message: await createMessage({ text: plain }), encryptionKeys: reader.publicKey });
-  const root = new MimeNode('multipart/encrypted; protocol="application/pgp-encrypted"', mimeOptions);
+  const root = mimeNode('multipart/encrypted; protocol="application/pgp-encrypted"', addressing);
   const part = (type: string) => root.createChild(type).setHeader('Content-Transfer-Encoding', '7bit');
   part('application/pgp-encrypted').setContent('Version: 1');
   part('application/octet-stream; name="encrypted.asc"').setContent(armored);
@@ -35,7 +31,7 @@ export async function encryptedLetter(addressing: Addressing, reader: Person, te
 }
 
 export async function readableLetter(addressing: Addressing, text: string): Promise<Letter> {
-  const root = new MimeNode('text/plain; charset=utf-8', mimeOptions).setContent(text);
+  const root = mimeNode('text/plain; charset=utf-8', addressing).setContent(`${text}\n`);
   return await letter(root, addressing, 'Anyone can read this');
 }
 
@@ -47,8 +43,12 @@ export async function read(message: Buffer, reader: Person): Promise<string> {
   return data.slice(data.indexOf(blankLine) + blankLine.length);
 }
 
-async function letter(root: MimeNode, addressing: Addressing, subject: string): Promise<Letter> {
-  const { from, to, envelopeFrom = from } = addressing;
-  const message = await root.setHeader({ from, to, subject }).build();
-  return { from: envelopeFrom, to, message };
+/** CRLF throughout: armor comes with bare LFs, which no mail may have. */
+function mimeNode(type: string, { from }: Addressing): MimeNode {
+  return new MimeNode(type, { hostname: from.slice(from.indexOf('@') + 1), newline: 'win' });
+}
+
+async function letter(root: MimeNode, { from, to }: Addressing, subject: string): Promise<Letter> {
+  const message = await root.setHeader({ from, to: to.join(', '), subject }).build();
+  return { from, to, message };
 }

@@ -1,16 +1,17 @@
 /**
- * `npm start`: the real filter between a mail client and a stand-in for Postfix, on loopback. Sends it good and bad mail and
- * prints what came of it. On a terminal it then stays up to be tried. The exit status tells whether all went as expected.
+ * `npm start`: the real filter between mail clients and stand-ins for Postfix, on loopback. Sends it good and bad mail and prints what
+ * came of it. On a terminal it then stays up to be tried. The exit status tells whether all went as expected.
  */
 import { constants } from 'node:os';
 import type { Demo } from './demo.ts';
 import type { Filter } from './filter.ts';
+import { incoming } from './incoming.ts';
 import { outgoing } from './outgoing.ts';
 import { Relay } from './relay.ts';
 import { type Outcome, play } from './scene.ts';
 import { table } from './table.ts';
 
-const demos: readonly Demo[] = [outgoing];
+const demos: readonly Demo[] = [outgoing, incoming];
 
 /** The two ways to end early. Whatever is under way then, all that was started is stopped and removed. */
 const signalled = new Promise<NodeJS.Signals>(resolve => {
@@ -44,9 +45,11 @@ async function stay(relay: Relay): Promise<void> {
   for (const demo of demos) say(...(await demo.invitation(relay)), '');
   say(`The filter's settings: ${relay.config}`, 'Ctrl-C stops everything and removes it.', '');
   follow(relay.filters);
-  relay.postfix.on('arrival', ({ from, to, message }) => {
-    say(`  Postfix got ${message.length} octets from <${from}> to <${to.join('>, <')}>`);
-  });
+  for (const postfix of Object.values(relay.postfix)) {
+    postfix.on('arrival', ({ from, to, message }) => {
+      say(`  Postfix got ${message.length} octets from <${from}> to <${to.join('>, <')}>`);
+    });
+  }
   const ends = relay.filters.map(({ ended }) => ended);
   const end = await Promise.race([...ends, signalled.then(() => null), broken]);
   if (end !== null) throw new Error(`the filter ended: ${end}`);
@@ -60,8 +63,7 @@ async function show(relay: Relay): Promise<number> {
     await relay.startFilter(demo.mode).serving();
     const these: Outcome[] = [];
     for (const scene of await demo.scenes(relay)) {
-      const send = demo.send.bind(demo, relay);
-      these.push(await play(scene, send, () => relay.postfix.take()));
+      these.push(await play(scene, () => relay.traces(demo.mode)));
     }
     say('', demo.title, '', table(['sent', 'reply', 'arrived at Postfix'], these.map(row)));
     outcomes.push(...these);
@@ -71,8 +73,8 @@ async function show(relay: Relay): Promise<number> {
   return wrong === 0 ? 0 : 1;
 }
 
-function row({ sent, replies, arrived, asExpected }: Outcome) {
-  return [asExpected ? sent : [sent, '** NOT AS EXPECTED **'], replies, arrived];
+function row({ sent, replies, found, asExpected }: Outcome) {
+  return [asExpected ? sent : [sent, '** NOT AS EXPECTED **'], replies, found];
 }
 
 /** Prints the log of the filters: what there is of it, and what is to come. */

@@ -1,5 +1,5 @@
-/** A table for a terminal of 100 columns: cells are wrapped between words. */
-const widths = [26, 44, 24];
+/** A table for a terminal of 100 columns: cells are wrapped between words, and within paths. */
+const widths = [26, 40, 28];
 const gap = '  ';
 
 /** A cell is one or more paragraphs. */
@@ -23,10 +23,10 @@ function line(cells: readonly string[]): string {
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let current = '';
-  for (const word of text.split(' ')) {
-    const longer = current === '' ? word : `${current} ${word}`;
-    if (longer.length > width && current !== '') {
-      lines.push(current);
+  for (const word of text.split(/(?<=[ /])/)) {
+    const longer = current + word;
+    if (longer.trimEnd().length > width && current !== '') {
+      lines.push(current.trimEnd());
       current = word;
     } else {
       current = longer;

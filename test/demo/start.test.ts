@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createTransport } from 'nodemailer';
+import { cells } from './printed.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const binary = join(root, 'bin/filtermail');
@@ -47,24 +48,6 @@ function script(text: string): string {
   return path;
 }
 
-const columns = [
-  [2, 28],
-  [30, 74],
-  [76, 100],
-] as const;
-
-/** The cells of one row of the table, unwrapped: the row that begins with `first`. */
-function cells(output: string, first: string): string[] {
-  const [, body = ''] = output.split(/ -+\n/);
-  const rows = body.split('\n\n').map(row =>
-    columns.map(([from, to]) => {
-      const lines = row.split('\n').map(line => line.slice(from, to).trim());
-      return lines.join(' ').trim();
-    }),
-  );
-  return rows.find(([cell]) => cell?.startsWith(first)) ?? assert.fail(`no row "${first}" in:\n${output}`);
-}
-
 function assertNothingLeft(): void {
   assert.deepEqual(readdirSync(temporary), [], 'temporary files');
   const marked = readdirSync('/proc').filter(
@@ -88,7 +71,7 @@ test('without a terminal: the table, the log, exit status 0', async () => {
   assert.deepEqual(cells(output, 'an encrypted message from alice'), [
     'an encrypted message from alice to bob',
     '250 2.6.0 Ok: queued',
-    'the same octets; bob reads "Hello Bob!"',
+    'the same octets bob reads "Hello Bob!"',
   ]);
   assert.deepEqual(cells(output, 'a readable message'), [
     'a readable message from alice to bob',
@@ -102,6 +85,7 @@ test('without a terminal: the table, the log, exit status 0', async () => {
   const [, burst, arrived] = cells(output, '8 encrypted messages');
   assert.match(burst ?? '', /^5 x 250 .* 3 x 450 4\.7\.1: Too much mail from <hasty@chat\.example>, retry in \d+ s$/);
   assert.equal(arrived, '5, the same octets');
+  assertIncoming(output);
   assert.match(output, /All went as expected\./);
   assert.match(output, /The filter's log:\n\n {2}INFO .*entering serving loop\n/);
   assert.match(output, /\n {2}WARN Rejected unencrypted mail from: alice@chat\.example\n/);
@@ -116,13 +100,58 @@ test('without a terminal: the table, the log, exit status 0', async () => {
   assertNothingLeft();
 });
 
+function assertIncoming(output: string): void {
+  const accepted = '250 2.6.0 Ok: queued';
+  const kept = 'nothing kept, the same octets: rejected/dkim-verify/';
+  const needed = '523 Encryption Needed: Invalid Unencrypted Mail';
+  for (const [first, reply, found] of [
+    ['an encrypted message from bob', accepted, 'the same octets alice reads "Hello Alice!"'],
+    ['the same, not signed', '554 5.7.1 No DKIM signature found', kept],
+    ['the signed one, its Subject changed', '554 5.7.1 No valid DKIM signature found', kept],
+    ['the signed one over HTTP', `HTTP 200: ${accepted}`, 'the same octets'],
+    ['the signed one by way of a forwarder', accepted, 'the same octets from <>'],
+    ['a readable message from bob, signed, to alice', needed, 'nothing'],
+    ['the same to carol', accepted, 'the same octets'],
+    ['an encrypted message from eve', '451 4.7.5 The DKIM key cannot be looked up now, try again later', 'nothing'],
+  ] as const) {
+    const row = cells(output, first).map(cell => cell.replace(/\d+-[0-9a-f]{8}\.eml$/, ''));
+    assert.deepEqual(row.slice(1), [reply, found], first);
+  }
+}
+
 test('a filter that lets readable mail pass: exit status 1, and the table says where', async () => {
-  const lax = script(`echo 'passthrough_senders = alice@chat.example' >>"$1"; exec "$real" "$@"`);
+  const lax = script(
+    `[ "$2" = outgoing ] && echo 'passthrough_senders = alice@chat.example' >>"$1"; exec "$real" "$@"`,
+  );
   const { status, output } = await run(lax);
   assert.equal(status, 1);
   assert.equal(output.split('** NOT AS EXPECTED **').length, 2);
   assert.match(cells(output, 'a readable message')[0] ?? '', /NOT AS EXPECTED/);
-  assert.match(output, /NOT as expected: 1 of 4\./);
+  assert.match(output, /NOT as expected: 1 of 12\./);
+  assertNothingLeft();
+});
+
+test('a filter that does not look at DKIM: exit status 1, and the table says where', async () => {
+  const { status, output } = await run(script('FILTERMAIL_SKIP_DKIM=1 exec "$real" "$@"'));
+  assert.equal(status, 1);
+  assert.match(output, /NOT as expected: 3 of 12\./);
+  for (const row of ['the same, not signed', 'the signed one, its Subject', 'an encrypted message from eve'])
+    assert.match(cells(output, row)[0] ?? '', /NOT AS EXPECTED/);
+  assertNothingLeft();
+});
+
+test('a filter that keeps no refused mail: exit status 1, and the table says where', async () => {
+  const careless = script(
+    `sed -i 's|^filtermail_rejected_dir.*|filtermail_rejected_dir = /dev/null|' "$1"; exec "$real" "$@"`,
+  );
+  const { status, output } = await run(careless);
+  assert.equal(status, 1);
+  assert.match(output, /NOT as expected: 2 of 12\./);
+  for (const row of ['the same, not signed', 'the signed one, its Subject']) {
+    const [sent, , found] = cells(output, row);
+    assert.match(sent ?? '', /NOT AS EXPECTED/);
+    assert.equal(found, 'nothing');
+  }
   assertNothingLeft();
 });
 
@@ -183,16 +212,24 @@ test('on a terminal: it stays up, can be sent to as it says, and ends with Ctrl-
     });
   child.stdout?.setEncoding('utf8').on('data', text => (output += text));
 
-  const [, port, file] = await said(
-    /127\.0\.0\.1 port (\d+)[\s\S]*--upload-file (\S+)\r\n[\s\S]*Ctrl-C[\s\S]*log:\r\n/,
-  );
-  const transport = createTransport({ host: '127.0.0.1', port: Number(port), ignoreTLS: true });
+  await said(/Ctrl-C[\s\S]*log:\r\n/);
+  const [, outgoing] = await said(/Outgoing mail is taken on 127\.0\.0\.1 port (\d+)/);
+  const transport = createTransport({ host: '127.0.0.1', port: Number(outgoing), ignoreTLS: true });
   const envelope = { from: 'alice@chat.example', to: 'bob@other.example' };
-  const message = readFileSync(file ?? '');
+  const message = readFileSync((await said(/--upload-file (\S+encrypted\.eml)\r\n/))[1] ?? '');
   const { response } = await transport.sendMail({ envelope, raw: message });
   assert.match(response, /^250 /);
   await said(new RegExp(`Postfix got ${message.length} octets from <${envelope.from}> to <${envelope.to}>`));
   await assert.rejects(transport.sendMail({ ...envelope, text: 'Hello' }), /523 Encryption Needed/);
+
+  const [, url, from, to, file] = await said(
+    /curl (http\S+) --header '(X-MAIL-FROM: \S+)' \\\r\n +--header '(X-MAIL-TO: \S+)' --data-binary @(\S+)\r\n/,
+  );
+  const headers = [from, to].map(header => (header ?? '').split(': ') as [string, string]);
+  const signed = readFileSync(file ?? '');
+  const delivered = await fetch(url ?? '', { method: 'POST', headers, body: signed });
+  assert.match(await delivered.text(), /^250 /);
+  await said(new RegExp(`Postfix got ${signed.length} octets from <bob@other\\.example> to <alice@chat\\.example>`));
 
   child.stdin?.write('\x03');
   await said(/Stopping\./);
