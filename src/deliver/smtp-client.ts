@@ -126,6 +126,19 @@ export class SmtpClient {
     return this.#end([finalDot], options.mayEnd);
   }
 
+  /** Ends a message before it began: for a server that takes one although it took no recipient (RFC 2920 3.1). */
+  async sendNothing(): Promise<void> {
+    this.#write('.\r\n');
+    await this.reply();
+  }
+
+  /** The answer to the final dot. */
+  async finalReply(): Promise<Reply | Lost> {
+    const answer = await this.reply();
+    if ('lost' in answer || isPositive(answer) || answer.code >= 400) return answer;
+    return this.abort(`unexpected answer: ${describeReply(answer)}`);
+  }
+
   #end(buffers: readonly Buffer[], mayEnd: () => boolean): Lost | null {
     if (!mayEnd()) return this.abort('the deadline passed');
     this.#sending = false;
