@@ -55,6 +55,8 @@ export class SmtpSession {
   #at = 0;
   #line = '';
   #awaiting: SessionEvent | null = null;
+  /** Replies that the event which waits still needs. */
+  #owed = 0;
   #greeted = false;
   #from: ReversePath | null = null;
   #recipients: Recipient[] = [];
@@ -95,22 +97,23 @@ export class SmtpSession {
       else event = this.#reader === null ? this.#readLine() : this.#readData(this.#reader);
       if (event === null) continue;
       if (event.kind !== 'octets') this.#awaiting = event;
+      this.#owed = event.kind === 'end' && this.#options.protocol === 'LMTP' ? this.#recipients.length : 1;
       return event;
     }
     return null;
   }
 
-  /** Answers the event that waits. LMTP's `end` takes one reply for each recipient, everything else exactly one. */
-  answer(...replies: [Reply, ...Reply[]]): void {
+  /** Answers the event that waits. LMTP's `end` takes one reply for each recipient in turn, everything else exactly one. */
+  answer(answer: Reply): void {
     const event = this.#awaiting;
-    const [first] = replies;
     if (event === null) throw new Error('no event waits for an answer');
+    this.#reply(answer);
+    if (--this.#owed > 0) return;
     this.#awaiting = null;
-    for (const each of replies) this.#reply(each);
-    if (event.kind === 'sender' && isPositive(first)) this.#from = event.path;
-    else if (event.kind === 'recipient' && isPositive(first)) this.#recipients.push(event.path);
-    else if (event.kind === 'recipient') this.#lastRefusal = first;
-    else if (event.kind === 'data' && first.code === 354) this.#reader = new DataReader();
+    if (event.kind === 'sender' && isPositive(answer)) this.#from = event.path;
+    else if (event.kind === 'recipient' && isPositive(answer)) this.#recipients.push(event.path);
+    else if (event.kind === 'recipient') this.#lastRefusal = answer;
+    else if (event.kind === 'data' && answer.code === 354) this.#reader = new DataReader();
     else if (event.kind === 'end') this.#reset();
   }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { Envelope, Recipient, ReversePath } from '../../src/message/envelope.ts';
 import type { DataFault } from '../../src/wire/data-reader.ts';
-import { bareReply, type Reply, reply } from '../../src/wire/reply.ts';
+import { type Reply, reply } from '../../src/wire/reply.ts';
 import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../../src/wire/session.ts';
 import { latin1 } from './cuts.ts';
 
@@ -119,8 +119,8 @@ export class Conversation {
     const message = { envelope, fault, ...(fault === null ? { wire, text: this.#text } : { wire: null, text: null }) };
     this.messages.push(message);
     const answer = fault !== null ? refusals[fault] : (this.#owner.message?.(message) ?? messageTaken);
-    const [first, ...rest] = this.#options.protocol === 'LMTP' ? envelope.recipients.map(() => answer) : [answer];
-    this.session.answer(first ?? bareReply(451, 'no recipient'), ...rest);
+    for (const each of this.#options.protocol === 'LMTP' ? envelope.recipients.map(() => answer) : [answer])
+      this.session.answer(each);
     assert.equal(this.session.inTransaction, false);
   }
 }

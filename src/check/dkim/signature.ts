@@ -2,7 +2,7 @@
 import { foldCase } from '../../message/address.ts';
 import type { Canonicalization } from '../../message/body-digest.ts';
 import type { HeaderField } from '../../message/header.ts';
-import { compact, items, parseTags, type TagList } from './tags.ts';
+import { compact, decodeBase64, items, parseTags, type TagList } from './tags.ts';
 
 export type Signature = Readonly<{
   field: HeaderField;
@@ -51,7 +51,7 @@ const dnsName =
 /** d= of a field, for choosing which signatures to try; null where it cannot be told. */
 export function claimedDomain(field: HeaderField): string | null {
   const value = parseTags(field.value)?.get('d')?.value;
-  return value === undefined ? null : foldCase(compact(value));
+  return value === undefined ? null : foldCase(value);
 }
 
 export function parseSignature(field: HeaderField): Signature | SignatureFault {
@@ -72,9 +72,9 @@ export function parseSignature(field: HeaderField): Signature | SignatureFault {
   const signedFields = items(text('h') ?? '');
   if (!signedFields.every(name => /^[\x21-\x39\x3b-\x7e]+$/.test(name))) return 'malformed h=';
   if (!signedFields.includes('from')) return 'From is not signed';
-  const bodyHash = readBase64(text('bh'));
+  const bodyHash = decodeBase64(text('bh') ?? '');
   if (bodyHash?.length !== 32) return 'malformed bh=';
-  const signature = readBase64(text('b'));
+  const signature = decodeBase64(text('b') ?? '');
   if (signature === null || signature.length === 0) return 'malformed b=';
   const bodyLength = readNumber(text('l'), 76);
   if (bodyLength === undefined) return 'malformed l=';
@@ -113,7 +113,7 @@ function isCanonicalization(name: string | undefined): name is Canonicalization 
 }
 
 function readName(value: string | undefined): string | null {
-  const name = foldCase(compact(value ?? ''));
+  const name = foldCase(value ?? '');
   return name.length <= 253 && dnsName.test(name) ? name : null;
 }
 
@@ -123,16 +123,7 @@ function readIdentity(value: string | undefined, domain: string): string | null 
   const at = value.lastIndexOf('@');
   const identityDomain = foldCase(compact(value.slice(at + 1)));
   const under = identityDomain === domain || identityDomain.endsWith(`.${domain}`);
-  return at >= 0 && under ? identityDomain : null;
-}
-
-function readBase64(value: string | undefined): Buffer | null {
-  const text = compact(value ?? '');
-  try {
-    return Buffer.from(Uint8Array.fromBase64(text));
-  } catch {
-    return null;
-  }
+  return at >= 0 && under && dnsName.test(identityDomain) ? identityDomain : null;
 }
 
 /** A number of at most so many digits; null where the tag is missing, undefined where it is malformed. */

@@ -40,6 +40,17 @@ export function compact(value: string): string {
   return value.replace(/[ \t\r\n]+/g, '');
 }
 
+/** The octets of base64 that may be folded anywhere (RFC 6376 2.10); null when it is none. */
+export function decodeBase64(value: string): Buffer | null {
+  const text = compact(value);
+  try {
+    // A form feed would be passed over.
+    return text.includes('\f') ? null : Buffer.from(Uint8Array.fromBase64(text));
+  } catch {
+    return null;
+  }
+}
+
 /** A colon-separated list, blanks around the items removed, lower case. */
 export function items(value: string): string[] {
   return value.split(':').map(item => trimBlanks(item).toLowerCase());
