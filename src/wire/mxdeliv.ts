@@ -56,15 +56,16 @@ function splitList(value: string): string[] {
   const elements: string[] = [];
   let start = 0;
   let inQuotes = false;
-  for (let at = 0; at <= value.length; at++) {
+  for (let at = 0; at < value.length; at++) {
     const octet = value[at];
     if (octet === '\\') at++;
     else if (octet === '"') inQuotes = !inQuotes;
-    else if (octet === undefined || (octet === ',' && !inQuotes)) {
+    else if (octet === ',' && !inQuotes) {
       elements.push(trimBlanks(value.slice(start, at)));
       start = at + 1;
     }
   }
+  elements.push(trimBlanks(value.slice(start)));
   return elements.filter(element => element !== '');
 }
 
