@@ -11,12 +11,17 @@ import { ReplyReader } from '../wire/reply-reader.ts';
 
 export type Lost = Readonly<{ lost: string }>;
 
+/** Milliseconds that the server has for an answer, and for that to the final dot; without them the owner sees to it. */
+export type ReplyTimes = Readonly<{ each: number; last: number }>;
+
 const finalDot = Buffer.from('.\r\n');
+const noLimit: ReplyTimes = { each: 0, last: 0 };
 const none: Extensions = new Map();
 
 export class SmtpClient {
   extensions: Extensions = none;
-  readonly #socket: Socket;
+  #socket: Socket;
+  readonly #times: ReplyTimes;
   readonly #reader = new ReplyReader();
   #replies: Reply[] = [];
   /** Replies that the server owes us, the greeting first. */
@@ -24,16 +29,22 @@ export class SmtpClient {
   #sending = false;
   #lost: string | null = null;
   #waiting: ((answer: Reply | Lost) => void) | null = null;
+  #timer: NodeJS.Timeout | undefined;
   #writing: (() => void) | null = null;
 
   /** `socket` may still be connecting. */
-  constructor(socket: Socket) {
+  constructor(socket: Socket, times = noLimit) {
     this.#socket = socket;
-    socket.on('data', chunk => this.#received(chunk.toString('latin1')));
-    socket.on('error', error => this.abort(error.message));
-    socket.on('end', () => this.abort('the server closed the connection'));
-    socket.on('close', () => this.abort('the connection was closed'));
+    this.#times = times;
+    this.#listen();
   }
+
+  #listen(): void {
+    this.#socket.on('data', this.#received).on('error', this.#failed).on('end', this.#hungUp).on('close', this.#hungUp);
+  }
+
+  readonly #failed = (error: Error) => void this.abort(error.message);
+  readonly #hungUp = () => void this.abort('the server closed the connection');
 
   /** Not lost: fit for another transaction, when the last one is over. */
   get usable(): boolean {
@@ -62,22 +73,53 @@ export class SmtpClient {
   }
 
   /** The next reply, in the order of the commands. */
-  reply(): Promise<Reply | Lost> {
+  reply(time = this.#times.each): Promise<Reply | Lost> {
     const ready = this.#ready();
     if (ready !== null) return Promise.resolve(ready);
+    if (time > 0) this.#timer = setTimeout(() => this.abort(`no answer within ${time / 1000} s`), time);
     return new Promise(resolve => (this.#waiting = resolve));
   }
 
   /** Waits for the greeting and says EHLO. Null when the server is ready for mail, else its refusal or why it was lost. */
   async greet(name: string): Promise<Reply | Lost | null> {
+    return (await this.greeting()) ?? (await this.hello(name));
+  }
+
+  /** Null when the server is willing, else its refusal or why it was lost. */
+  async greeting(): Promise<Reply | Lost | null> {
     const greeting = await this.reply();
     if ('lost' in greeting || greeting.code >= 400) return greeting;
-    if (greeting.code !== 220) return this.abort(`unexpected greeting: ${describeReply(greeting)}`);
+    return greeting.code === 220 ? null : this.abort(`unexpected greeting: ${describeReply(greeting)}`);
+  }
+
+  /** EHLO. Null when it was accepted; then `extensions` has what was announced. */
+  async hello(name: string): Promise<Reply | Lost | null> {
     this.#write(`EHLO ${name}\r\n`);
     const hello = await this.reply();
     if ('lost' in hello || hello.code >= 400) return hello;
     if (!isPositive(hello)) return this.abort(`unexpected answer to EHLO: ${describeReply(hello)}`);
     this.extensions = parseExtensions(hello);
+    return null;
+  }
+
+  /**
+   * STARTTLS (RFC 3207). `secure` makes a TLS connection of the plain one. Null when that is done: what was announced before counts no
+   * more, so EHLO has to follow. Octets that came in plain text behind the answer lose the connection: somebody put them there.
+   */
+  async startTls(secure: (plain: Socket) => Promise<Socket | Lost>): Promise<Reply | Lost | null> {
+    this.#write('STARTTLS\r\n');
+    const answer = await this.reply();
+    if ('lost' in answer || answer.code >= 400) return answer;
+    if (answer.code !== 220) return this.abort(`unexpected answer to STARTTLS: ${describeReply(answer)}`);
+    if (this.#reader.midReply) return this.abort('plain text behind the answer to STARTTLS');
+    const plain = this.#socket;
+    plain.off('data', this.#received).off('error', this.#failed).off('end', this.#hungUp).off('close', this.#hungUp);
+    this.extensions = none;
+    const secured = await secure(plain);
+    if ('lost' in secured) return this.abort(secured.lost);
+    this.#socket = secured;
+    if (this.#lost !== null) secured.destroy();
+    this.#listen();
     return null;
   }
 
@@ -134,7 +176,7 @@ export class SmtpClient {
 
   /** The answer to the final dot. */
   async finalReply(): Promise<Reply | Lost> {
-    const answer = await this.reply();
+    const answer = await this.reply(this.#times.last);
     if ('lost' in answer || isPositive(answer) || answer.code >= 400) return answer;
     return this.abort(`unexpected answer: ${describeReply(answer)}`);
   }
@@ -155,8 +197,8 @@ export class SmtpClient {
     return early.code >= 400 ? early : lost;
   }
 
-  #received(text: string): void {
-    for (const answer of this.#reader.feed(text)) {
+  readonly #received = (chunk: Buffer) => {
+    for (const answer of this.#reader.feed(chunk.toString('latin1'))) {
       this.#replies.push(answer);
       this.#due--;
     }
@@ -165,7 +207,7 @@ export class SmtpClient {
     const unasked = this.#due - (this.#reader.midReply ? 1 : 0) + (this.#sending ? 1 : 0) < 0;
     if (this.#reader.fault !== null) this.abort(this.#reader.fault);
     else if (unasked) this.abort('the server speaks out of turn');
-  }
+  };
 
   #ready(): Reply | Lost | null {
     return this.#replies.shift() ?? (this.#lost === null ? null : { lost: this.#lost });
@@ -177,6 +219,7 @@ export class SmtpClient {
     const ready = this.#ready();
     if (ready === null) return;
     const waiting = this.#waiting;
+    clearTimeout(this.#timer);
     this.#waiting = null;
     waiting(ready);
   }
