@@ -3,6 +3,7 @@ import { quoted } from './message/text.ts';
 import { startIncoming } from './modes/incoming.ts';
 import { startOutgoing } from './modes/outgoing.ts';
 import type { Running } from './modes/running.ts';
+import { startTransport } from './modes/transport.ts';
 import { loadSettings, type Settings } from './settings/settings.ts';
 import { messageOf, stackOf } from './system/errors.ts';
 import { type Log, openLog } from './system/log.ts';
@@ -14,7 +15,7 @@ const exitConfig = 78; // EX_CONFIG
 const modes: Readonly<Record<string, (settings: Settings, log: Log) => Promise<Running>>> = {
   incoming: startIncoming,
   outgoing: startOutgoing,
-  transport: notBuilt,
+  transport: startTransport,
 };
 
 process.title = 'filtermail';
@@ -48,10 +49,6 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
     log.flush();
     exit(exitFailure, [`ERROR cannot start: ${quoted(messageOf(error))}`]);
   }
-}
-
-function notBuilt(): Promise<Running> {
-  return Promise.reject(new Error('this version has no mode transport'));
 }
 
 function exit(code: number, lines: readonly string[]): never {

@@ -39,14 +39,14 @@ export type Ending = Readonly<{
   gone: AbortSignal;
 }>;
 
-export class Intake {
+export class Intake<Answer = Reply> {
   readonly #envelope: Envelope;
-  readonly #entrance: Entrance;
+  readonly #entrance: Entrance<Answer>;
   readonly #spool: Spool;
   readonly #scanner: MessageScanner;
   #fault: MessageFault | null = null;
 
-  constructor(envelope: Envelope, entrance: Entrance) {
+  constructor(envelope: Envelope, entrance: Entrance<Answer>) {
     this.#envelope = envelope;
     this.#entrance = entrance;
     this.#spool = entrance.store.open();
@@ -72,8 +72,8 @@ export class Intake {
     return this.#spool.settled();
   }
 
-  /** Ends the message; the reply is the client's answer. */
-  async end({ fault, wireOctets, patience, gone }: Ending): Promise<Reply> {
+  /** Ends the message; what the client hears, a single reply when the message is refused for its form. */
+  async end({ fault, wireOctets, patience, gone }: Ending): Promise<Answer | Reply> {
     const { reception, clock } = this.#entrance;
     const deadline = clock() + patience;
     if (fault !== null) return this.#refuse(defects[fault]);

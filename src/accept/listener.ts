@@ -28,7 +28,11 @@ const ownDescriptors = 40;
 const descriptorsEach = 3;
 
 /** Resolves once the port is bound; rejects when it cannot be. */
-export function listenWith(server: Server, options: ListenerOptions, entrance: Entrance): Promise<Listener> {
+export function listenWith(
+  server: Server,
+  options: ListenerOptions,
+  entrance: Pick<Entrance, 'log' | 'label' | 'clock'>,
+): Promise<Listener> {
   const { host, port } = options;
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -48,7 +52,11 @@ export function listenWith(server: Server, options: ListenerOptions, entrance: E
  * Keeps the process alive. Clients are turned away before the descriptors run out: at that point libuv would do it without a word, and the
  * messages of those already here would have none for spool and delivery.
  */
-function survive(server: Server, share: number, { log, label, clock }: Entrance): void {
+function survive(
+  server: Server,
+  share: number,
+  { log, label, clock }: Pick<Entrance, 'log' | 'label' | 'clock'>,
+): void {
   let quietUntil = 0;
   const complain = (cause: string) => {
     if (clock() < quietUntil) return;

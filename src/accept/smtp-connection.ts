@@ -5,19 +5,20 @@
 import type { Socket } from 'node:net';
 import { quoted } from '../message/text.ts';
 import { stackOf } from '../system/errors.ts';
-import { reply } from '../wire/reply.ts';
+import { type Reply, reply } from '../wire/reply.ts';
 import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../wire/session.ts';
 import { Intake, internalError } from './intake.ts';
-import type { Entrance } from './transaction.ts';
+import type { Entrance, RecipientReplies } from './transaction.ts';
 
-export type SmtpServerOptions = SessionOptions & Entrance;
+/** Only over LMTP a message may have several answers. */
+export type SmtpServerOptions = SessionOptions & Entrance<Reply | RecipientReplies>;
 
 /** Postfix is silent for as long as its own client is (its `smtpd_timeout` is 300 s). */
 const idleTimeout = 320_000;
 /** How long a client may take to hang up once we have said goodbye. */
 const lingerTime = 10_000;
-/** Milliseconds from the last octet until our final dot to the next hop: Postfix waits 100 s for the answer. */
-const patience = 90_000;
+/** Milliseconds from the last octet until our final dot to the next hop: over SMTP Postfix waits 100 s for the answer, over LMTP 600. */
+const patience = { SMTP: 90_000, LMTP: 240_000 } as const;
 const maxUnread = 65_536;
 
 const senderTaken = reply(250, '1.0', 'Ok');
@@ -29,7 +30,9 @@ export class SmtpConnection {
   readonly #socket: Socket;
   readonly #options: SmtpServerOptions;
   readonly #session: SmtpSession;
-  #intake: Intake | null = null;
+  #intake: Intake<Reply | RecipientReplies> | null = null;
+  /** MAIL was accepted, and the mode has not heard yet that the transaction is over. */
+  #inTransaction = false;
   /** Aborted when the client goes away while the mode works on its message. */
   #working: AbortController | null = null;
   #unread = 0;
@@ -77,6 +80,7 @@ export class SmtpConnection {
         more = this.#session.outputFull && !this.#socket.writableNeedDrain;
         if (more) this.#flush();
       }
+      if (!this.#session.inTransaction) this.#noteEnd();
       if (this.#working === null) this.#unread = 0;
       if (this.#stopping && !this.#session.inTransaction && !this.#session.closed) this.#session.close(shuttingDown);
     } catch (error) {
@@ -89,7 +93,9 @@ export class SmtpConnection {
     const { reception } = this.#options;
     switch (event.kind) {
       case 'sender':
+        this.#noteEnd();
         this.#session.answer(reception.sender(event.path) ?? senderTaken);
+        this.#inTransaction = this.#session.inTransaction;
         break;
       case 'recipient':
         this.#session.answer(reception.recipient(event.path) ?? recipientTaken);
@@ -113,12 +119,29 @@ export class SmtpConnection {
     this.#working = working;
     const { fault, wireOctets } = end;
     try {
-      this.#session.answer(await intake.end({ fault, wireOctets, patience, gone: working.signal }));
+      const answer = await intake.end({
+        fault,
+        wireOctets,
+        patience: patience[this.#options.protocol],
+        gone: working.signal,
+      });
+      const answers = 'code' in answer ? Array.from({ length: this.#session.repliesOwed }, () => answer) : answer;
+      for (const each of answers) {
+        this.#session.answer(await each);
+        this.#flush();
+      }
     } finally {
       this.#working = null;
       this.#dropMessage();
+      if (this.#gone) this.#noteEnd();
     }
     this.#advance();
+  }
+
+  #noteEnd(): void {
+    if (!this.#inTransaction) return;
+    this.#inTransaction = false;
+    this.#options.reception.end?.();
   }
 
   #dropMessage(): void {
@@ -130,7 +153,10 @@ export class SmtpConnection {
   #ended(): void {
     this.#gone = true;
     this.#working?.abort();
-    if (this.#working === null) this.#dropMessage();
+    if (this.#working === null) {
+      this.#dropMessage();
+      this.#noteEnd();
+    }
     // It may never read what is still to be written.
     this.#socket.setTimeout(lingerTime);
     this.#socket.end();
@@ -138,6 +164,7 @@ export class SmtpConnection {
   }
 
   #idle(): void {
+    if (this.#working !== null) return;
     if (this.#session.closed || this.#gone || this.#intake !== null) this.#socket.destroy();
     else {
       this.#session.close(idleTooLong);

@@ -22,21 +22,26 @@ export type Transaction = Readonly<{
 /** Why a message is refused without being judged. */
 export type Defect = Readonly<{ reply: Reply; detail: string }>;
 
+/** Over LMTP: what each recipient hears, in their order, each as soon as it is known. */
+export type RecipientReplies = readonly Promise<Reply>[];
+
 /** A mode's decisions. Null takes the sender or recipient. */
-export interface Reception {
+export interface Reception<Answer = Reply> {
   sender(path: ReversePath): Reply | null;
   recipient(path: Recipient): Reply | null;
   digests: DigestWish;
-  message(transaction: Transaction): Promise<Reply>;
+  message(transaction: Transaction): Promise<Answer>;
   /** Told of a message that is refused for its form; the header is empty where it was not read. */
   unusable(envelope: Envelope, header: Header, defect: Defect): void;
+  /** Told that a transaction is over, however it ended, where a reception serves a single connection. */
+  end?(): void;
 }
 
 /** What all entrances of a mode share. */
-export type Entrance = Readonly<{
+export type Entrance<Answer = Reply> = Readonly<{
   /** What log lines begin with: `Outgoing`, `Incoming`, `Transport`. */
   label: string;
-  reception: Reception;
+  reception: Reception<Answer>;
   store: SpoolStore;
   log: Log;
   clock: Clock;

@@ -5,7 +5,7 @@
  *   order for one of four turns; somebody waits only while four run.
  * - A turn that ends dead closes the destination, unless the destination was closed or showed life since that turn began: what it found out
  *   is older than that. Whoever comes while it is closed, or waits then, is answered at once. After the closed time a single place is the
- *   probe, until its turn ends, it stops waiting or is given back without a turn; then the next who comes is.
+ *   probe, until its turn ends or it is given back without one; then the next who comes is. A probe never waits: the turn that closed is free.
  * - No timers: time is asked of the clock when something happens, and `answerLongWaiting` is called by whoever sweeps.
  */
 import type { Clock } from '../system/clock.ts';
@@ -105,15 +105,14 @@ export class Destination {
     const now = this.#clock();
     for (const waiter of this.#waiting) {
       if (now - waiter.since < maxWait) return;
-      this.#dismiss(waiter, transportBusy);
+      waiter.answer(transportBusy);
     }
   }
 
   #closedTo(place: Place, now: number): Reply | null {
     if (this.#closure === null || this.#probe === place) return null;
-    const { cause, nextTry } = this.#closure;
-    if (this.#probe === null && now >= nextTry) return null;
-    return reply(451, '4.1', `${cause} (next try in ${Math.max(1, Math.ceil((nextTry - now) / 1000))} s)`);
+    if (this.#probe === null && now >= this.#closure.nextTry) return null;
+    return closedReply(this.#closure, now);
   }
 
   #enter(place: Place, signal: AbortSignal): Turn | Reply | Promise<Turn | Reply> {
@@ -133,7 +132,7 @@ export class Destination {
         resolve(result);
       };
       const waiter: Waiter = { place, since: now, answer };
-      const giveUp = () => this.#dismiss(waiter, transportBusy);
+      const giveUp = () => answer(transportBusy);
       this.#waiting.add(waiter);
       signal.addEventListener('abort', giveUp, { once: true });
     });
@@ -182,19 +181,18 @@ export class Destination {
     // Not only control characters: what is no octet becomes one on the wire, perhaps a line end.
     const cause = foreignCause.replace(/[^\x20-\x7e]/g, '?').slice(0, maxCauseOctets);
     this.#closure = { cause, nextTry: now + backoff * (1 - jitter * this.#random()), backoff };
-    for (const waiter of this.#waiting) {
-      const closed = this.#closedTo(waiter.place, now);
-      if (closed !== null) this.#dismiss(waiter, closed);
-    }
-  }
-
-  #dismiss(waiter: Waiter, answer: Reply): void {
-    this.#handOn(waiter.place);
-    waiter.answer(answer);
+    const answer = closedReply(this.#closure, now);
+    for (const waiter of this.#waiting) waiter.answer(answer);
   }
 
   /** Lets the next who comes be the probe if this one was. */
   #handOn(place: Place): void {
     if (this.#probe === place) this.#probe = null;
   }
+}
+
+function closedReply({ cause, nextTry }: Closure, now: number): Reply {
+  // While the probe is under way the next try may be any moment.
+  const seconds = Math.max(1, Math.ceil((nextTry - now) / 1000));
+  return reply(451, '4.1', `${cause} (next try in ${seconds} s)`);
 }

@@ -55,7 +55,6 @@ export class SmtpSession {
   #at = 0;
   #line = '';
   #awaiting: SessionEvent | null = null;
-  /** Replies that the event which waits still needs. */
   #owed = 0;
   #greeted = false;
   #from: ReversePath | null = null;
@@ -74,6 +73,11 @@ export class SmtpSession {
   /** A transaction is under way: MAIL was accepted and its end is not answered. */
   get inTransaction(): boolean {
     return this.#from !== null;
+  }
+
+  /** How many replies the event that waits still needs. */
+  get repliesOwed(): number {
+    return this.#owed;
   }
 
   /** Gives octets to read; only when `next()` has returned null and no answer is awaited are all earlier ones used. */

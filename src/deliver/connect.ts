@@ -1,0 +1,45 @@
+/** Connections to one host: all its addresses at once, the first that connects; when that one is no good, the others. */
+import type { Socket } from 'node:net';
+import type { Clock } from '../system/clock.ts';
+import { dialFirst } from '../system/dial.ts';
+import type { Phase } from './outcome.ts';
+
+/** Why an address was of no use. `alive`: it has said something in the protocol that was spoken. */
+export type AddressFailure = Readonly<{ address: string; phase: Phase; cause: string; alive: boolean }>;
+
+export type Target = Readonly<{
+  addresses: readonly string[];
+  port: number;
+  /** Milliseconds for dialling and what TLS takes. */
+  time: number;
+  signal: AbortSignal;
+  clock: Clock;
+}>;
+
+/**
+ * What `make` makes of a connection that stands, given the milliseconds that are left for TLS. A failure of its own must have closed the
+ * connection.
+ */
+export type Make<Made> = (socket: Socket, address: string, left: number) => Promise<Made | AddressFailure>;
+
+/** The first thing made, or a failure for each address in the order of events. */
+export async function connectHost<Made extends object>(
+  { addresses, port, time, signal, clock }: Target,
+  make: Make<Made>,
+): Promise<Made | readonly AddressFailure[]> {
+  const failures: AddressFailure[] = [];
+  for (let untried = addresses; untried.length > 0; ) {
+    const began = clock();
+    const dialled = await dialFirst(untried, port, { timeout: time, signal });
+    if (dialled === null) return [...failures, cancelled];
+    for (const { address, cause } of dialled.failed) failures.push({ address, phase: 'connect', cause, alive: false });
+    if (!('socket' in dialled)) break;
+    const made = await make(dialled.socket, dialled.address, Math.max(1, time - (clock() - began)));
+    if (!('phase' in made)) return made;
+    failures.push(made);
+    untried = signal.aborted ? [] : dialled.untried;
+  }
+  return failures;
+}
+
+const cancelled: AddressFailure = { address: '', phase: 'connect', cause: 'the delivery was cancelled', alive: false };

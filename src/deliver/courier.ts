@@ -1,0 +1,186 @@
+/**
+ * Brings a message to one destination: along its route host by host, to each by HTTPS and then by SMTP, until a host has answered the
+ * transaction. What failed before is kept for the log.
+ */
+
+import type { Envelope } from '../message/envelope.ts';
+import { isAscii } from '../message/text.ts';
+import { unlessAborted } from '../system/cancel.ts';
+import type { Clock } from '../system/clock.ts';
+import type { MailDns } from '../system/dns-cache.ts';
+import type { Spool } from '../system/spool.ts';
+import { reply } from '../wire/reply.ts';
+import { Attempt } from './attempt.ts';
+import { findAddresses } from './host-addresses.ts';
+import type { HttpsCarrier } from './https-carrier.ts';
+import { describeFailure, type Failure, type Outcome, outcomeOf, refused, sent, unreachable } from './outcome.ts';
+import { findRoute } from './route.ts';
+import type { Host, SmtpCarrier } from './smtp-carrier.ts';
+
+export type CourierOptions = Readonly<{
+  dns: MailDns;
+  https: HttpsCarrier;
+  smtp: SmtpCarrier;
+  clock: Clock;
+  /** From 0 to 1, 1 excluded. */
+  random: () => number;
+  /** Host names that are us, lower case. */
+  ourNames: readonly string[];
+}>;
+
+export type Consignment = Readonly<{
+  domain: string;
+  /** All its recipients are of this domain. */
+  envelope: Envelope;
+  content: Spool;
+  /** Milliseconds of the clock: no final dot goes out later. */
+  deadline: number;
+  /** Aborted when nobody wants the delivery any more. */
+  gone: AbortSignal;
+}>;
+
+export type Delivered = Readonly<{
+  /** One a recipient, in their order. */
+  outcomes: readonly Outcome[];
+  /** Why nothing of the destination gave a sign of life; null when something did, or when the delivery was given up. */
+  dead: string | null;
+}>;
+
+/** Past the deadline, how long the answer to a final dot is worth waiting for: Postfix hangs up 600 s after its own dot. */
+const answerGrace = 315_000;
+
+const tooLate = reply(451, '4.1', 'No host was reached in time');
+
+export class Courier {
+  readonly #options: CourierOptions;
+
+  constructor(options: CourierOptions) {
+    this.#options = options;
+  }
+
+  /** `alive` is called when something of the destination has said something. */
+  async deliver(mail: Consignment, alive: () => void): Promise<Delivered> {
+    const delivery = new Delivery(mail, this.#options, alive);
+    return await delivery.run();
+  }
+
+  close(): void {
+    this.#options.https.close();
+    this.#options.smtp.close();
+  }
+}
+
+/** One delivery under way. */
+class Delivery {
+  readonly #mail: Consignment;
+  readonly #options: CourierOptions;
+  readonly #failures: Failure[] = [];
+  readonly #tellLife: () => void;
+  #lives = false;
+
+  constructor(mail: Consignment, options: CourierOptions, alive: () => void) {
+    this.#mail = mail;
+    this.#options = options;
+    this.#tellLife = alive;
+  }
+
+  async run(): Promise<Delivered> {
+    const { domain, gone } = this.#mail;
+    const route = await unlessAborted(findRoute(domain, { ...this.#options, mx: this.#options.dns.mx }), gone);
+    if (route === null) return this.#all(refused(tooLate));
+    if ('reply' in route) {
+      // Whatever DNS says for good is no sign of death.
+      this.#lives = !route.dead;
+      return this.#all(refused(route.reply), route.cause);
+    }
+    const { anyCertificate, plainAllowed } = route;
+    for (const name of route.hosts) {
+      if (this.#isOver()) return this.#all(refused(tooLate, this.#failures));
+      const found = await unlessAborted(findAddresses(name, this.#options.dns), gone);
+      if (found === null) return this.#all(refused(tooLate, this.#failures));
+      if (!('addresses' in found)) {
+        this.#fail({
+          carrier: 'SMTP',
+          host: name,
+          address: '',
+          phase: 'DNS',
+          cause: 'none' in found ? found.none : found.trouble,
+        });
+        continue;
+      }
+      const outcomes = await this.#tryHost({ name, addresses: found.addresses, anyCertificate, plainAllowed });
+      if (outcomes !== null) return { outcomes, dead: null };
+    }
+    return this.#all(this.#isOver() ? refused(tooLate, this.#failures) : unreachable(domain, this.#failures));
+  }
+
+  /** Null when the host could not be used, so that the next one may be. */
+  async #tryHost(host: Host): Promise<readonly Outcome[] | null> {
+    const { https } = this.#options;
+    const { envelope, content } = this.#mail;
+    let isUseless = false;
+    // Receivers drop what is not ASCII.
+    const addressed = [envelope.from, ...envelope.recipients].every(({ address }) => isAscii(address));
+    if (addressed && https.suits(host, content.octets)) {
+      const result = await this.#attempt(attempt => https.deliver(host, envelope, content, attempt));
+      if (result.delivered || result.alive) this.#alive();
+      const { address } = result;
+      if (result.delivered) return this.#each(sent({ carrier: 'HTTPS', host: host.name, address, tls: result.tls }));
+      isUseless = result.useless;
+      this.#fail({ carrier: 'HTTPS', host: host.name, address, phase: result.phase, cause: result.cause });
+      if (this.#isOver()) return this.#each(refused(tooLate, this.#failures));
+    }
+    return await this.#trySmtp(host, isUseless);
+  }
+
+  async #trySmtp(host: Host, httpsIsUseless: boolean): Promise<readonly Outcome[] | null> {
+    const { https, smtp } = this.#options;
+    const { envelope, content } = this.#mail;
+    const result = await this.#attempt(attempt => smtp.deliver(host, envelope, content, attempt, () => this.#alive()));
+    if ('failures' in result) {
+      https.skipNoMore(host);
+      for (const { address, phase, cause } of result.failures)
+        this.#fail({ carrier: 'SMTP', host: host.name, address, phase, cause });
+      return null;
+    }
+    const { results, address, tls } = result;
+    const way = { carrier: 'SMTP', host: host.name, address, tls } as const;
+    const outcomes = results.map(each => outcomeOf(each, way, this.#failures));
+    if (httpsIsUseless && outcomes.some(({ kind }) => kind === 'sent')) https.skip(host);
+    return outcomes;
+  }
+
+  async #attempt<Result>(carry: (attempt: Attempt) => Promise<Result>): Promise<Result> {
+    const { deadline, gone } = this.#mail;
+    const attempt = new Attempt({ deadline, answerGrace, gone, clock: this.#options.clock });
+    try {
+      return await carry(attempt);
+    } finally {
+      attempt.end();
+    }
+  }
+
+  #alive(): void {
+    this.#lives = true;
+    this.#tellLife();
+  }
+
+  #fail(failure: Failure): void {
+    this.#failures.push(failure);
+  }
+
+  #isOver(): boolean {
+    const { deadline, gone } = this.#mail;
+    return gone.aborted || this.#options.clock() >= deadline;
+  }
+
+  #each(outcome: Outcome): readonly Outcome[] {
+    return this.#mail.envelope.recipients.map(() => outcome);
+  }
+
+  #all(outcome: Outcome, cause?: string): Delivered {
+    const last = this.#failures.at(-1);
+    const why = cause ?? (last === undefined ? null : describeFailure(last));
+    return { outcomes: this.#each(outcome), dead: this.#lives || this.#mail.gone.aborted ? null : why };
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The client's side of `/mxdeliv`: one POST a message over connections that are kept. It tells what the server answered, or how far it came;
+ * nothing throws.
+ */
+import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import type { Envelope } from '../message/envelope.ts';
+import { messageOf } from '../system/errors.ts';
+import type { Spool } from '../system/spool.ts';
+import { recipientHeader, senderHeader } from '../wire/mxdeliv.ts';
+import type { Lost } from './smtp-client.ts';
+
+export type HttpsAnswer = Readonly<{
+  status: number;
+  /** The first octets of the body, as octet string. */
+  body: string;
+  /** IP address of the server and version of TLS, for the log. */
+  address: string;
+  tls: string;
+}>;
+
+export type HttpsPost = Readonly<{
+  /** Name of the host, or its address literal without brackets. */
+  host: string;
+  /** Makes a connection when none is kept; it ends in time. */
+  connect: () => Promise<TLSSocket | Lost>;
+  /** Connections with the same key may serve each other's messages. */
+  key: string;
+  envelope: Envelope;
+  content: Spool;
+  /** Asked right before the last octets go out. */
+  mayEnd: () => boolean;
+  signal: AbortSignal;
+}>;
+
+/** Milliseconds without progress. */
+const answerTime = 60_000;
+const idleTime = 60_000;
+const maxBody = 4096;
+/** One of these takes about 70 KiB. */
+const maxIdleConnections = 256;
+const maxIdleEach = 4;
+
+/** What the agent gets from a request beside what node:http knows. */
+type Wanted = Pick<HttpsPost, 'connect' | 'key'>;
+
+class ConnectionAgent extends Agent {
+  /** Connections that are kept, the longest idle first. */
+  readonly #idle = new Set<Duplex>();
+
+  constructor() {
+    super({ keepAlive: true, maxFreeSockets: maxIdleEach, timeout: idleTime, scheduling: 'lifo' });
+  }
+
+  override getName(options?: object): string {
+    return (options as Wanted).key;
+  }
+
+  override createConnection(options: object, done?: (error: Error | null, socket: Duplex) => void): undefined {
+    (options as Wanted).connect().then(connection => {
+      if ('lost' in connection) done?.(new Error(connection.lost), null as never);
+      else
+        done?.(
+          null,
+          connection.once('close', () => this.#idle.delete(connection)),
+        );
+    });
+  }
+
+  override keepSocketAlive(socket: Duplex): void {
+    super.keepSocketAlive(socket);
+    this.#idle.add(socket);
+    const [longest] = this.#idle;
+    if (this.#idle.size > maxIdleConnections) longest?.destroy();
+  }
+
+  override reuseSocket(socket: Duplex, client: ClientRequest): void {
+    this.#idle.delete(socket);
+    super.reuseSocket(socket, client);
+  }
+
+  /** Closes the connections that lie idle for that key. */
+  forget(key: string): void {
+    for (const socket of this.freeSockets[key] ?? []) socket.destroy();
+  }
+}
+
+export class HttpsClient {
+  readonly #agent = new ConnectionAgent();
+
+  /** Posts the message, a second time when a connection that was kept turns out to be closed. */
+  async post(mail: HttpsPost): Promise<HttpsAnswer | Lost> {
+    const first = new Exchange(this.#agent, mail);
+    const answer = await first.answer;
+    if (!first.wasStale || mail.signal.aborted) return answer;
+    this.#agent.forget(mail.key);
+    return await new Exchange(this.#agent, mail).answer;
+  }
+
+  /** Ends the connections. */
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/** One request and its answer. */
+class Exchange {
+  readonly answer: Promise<HttpsAnswer | Lost>;
+  /** A connection that was kept broke before anything was answered: the server had closed it. */
+  wasStale = false;
+  readonly #mail: HttpsPost;
+  readonly #request: ClientRequest;
+  readonly #timer: NodeJS.Timeout;
+  readonly #resolve: (result: HttpsAnswer | Lost) => void;
+  #over = false;
+
+  constructor(agent: Agent, mail: HttpsPost) {
+    this.#mail = mail;
+    const { promise, resolve } = Promise.withResolvers<HttpsAnswer | Lost>();
+    this.answer = promise;
+    this.#resolve = resolve;
+    const { connect, key } = mail;
+    const wanted: Wanted = { connect, key };
+    this.#request = request({ agent, method: 'POST', path: '/mxdeliv', headers: headersOf(mail), ...wanted });
+    this.#timer = setTimeout(() => this.#lose(`no answer within ${answerTime / 1000} s`), answerTime);
+    this.#request
+      .on('socket', () => this.#timer.refresh())
+      .on('response', response => this.#read(response))
+      .on('error', error => {
+        this.wasStale = !this.#over && this.#request.reusedSocket;
+        this.#lose(messageOf(error));
+      });
+    mail.signal.addEventListener('abort', this.#cancelled);
+    if (mail.signal.aborted) this.#cancelled();
+    else this.#send().catch(error => this.#lose(`cannot read the spool: ${messageOf(error)}`));
+  }
+
+  readonly #cancelled = () => this.#lose('the delivery was cancelled');
+
+  #lose(cause: string): void {
+    this.#settle({ lost: cause });
+    this.#request.destroy();
+  }
+
+  #settle(result: HttpsAnswer | Lost): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#mail.signal.removeEventListener('abort', this.#cancelled);
+    this.#resolve(result);
+  }
+
+  async #send(): Promise<void> {
+    const { content, mayEnd } = this.#mail;
+    let left = content.octets;
+    for await (const batch of content.read({ release: false })) {
+      left -= batch.reduce((octets, buffer) => octets + buffer.length, 0);
+      if (left === 0 && !mayEnd()) return this.#lose('the deadline passed');
+      await Promise.race([this.#written(batch), this.answer]);
+      // Whatever it is, the server has made up its mind.
+      if (this.#over) return;
+    }
+    if (content.octets === 0 && !mayEnd()) return this.#lose('the deadline passed');
+    this.#request.end();
+  }
+
+  #written(batch: readonly Buffer[]): Promise<void> {
+    return new Promise(resolve => {
+      for (const [index, buffer] of batch.entries()) {
+        const isLast = index === batch.length - 1;
+        this.#request.write(buffer, () => {
+          this.#timer.refresh();
+          if (isLast) resolve();
+        });
+      }
+    });
+  }
+
+  #read(response: IncomingMessage): void {
+    const { socket, statusCode: status = 0 } = response;
+    const peer = {
+      address: socket.remoteAddress ?? '',
+      tls: socket instanceof TLSSocket ? (socket.getProtocol() ?? '') : '',
+    };
+    let body = '';
+    const done = () => this.#settle({ status, body, ...peer });
+    response
+      .on('data', (chunk: Buffer) => {
+        body += chunk.toString('latin1', 0, maxBody - body.length);
+        if (body.length < maxBody) return;
+        done();
+        this.#request.destroy();
+      })
+      .on('end', () => {
+        done();
+        // A body that is still on its way would be taken for the next request.
+        if (!this.#request.writableFinished) this.#request.destroy();
+      })
+      .on('error', error => (body === '' ? this.#lose(messageOf(error)) : done()));
+  }
+}
+
+function headersOf({ host, envelope, content }: HttpsPost): Record<string, string | number | string[]> {
+  return {
+    Host: host.includes(':') ? `[${host}]` : host,
+    [senderHeader]: envelope.from.address,
+    [recipientHeader]: envelope.recipients.map(({ address }) => address),
+    'Content-Type': 'message/rfc822',
+    'Content-Length': content.octets,
+  };
+}
