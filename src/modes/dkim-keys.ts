@@ -5,6 +5,7 @@
 import { type DkimKey, type KeyFault, readKeyRecords } from '../check/dkim/key-record.ts';
 import type { Clock } from '../system/clock.ts';
 import type { TxtAnswer, TxtLookup } from '../system/dns.ts';
+import { LruMap } from '../system/lru-map.ts';
 
 export type KeyAnswer = { key: DkimKey; cached: boolean } | { fault: KeyFault | 'no such name' } | { trouble: string };
 
@@ -23,8 +24,7 @@ const confirmationHolds = 60_000;
 export class DkimKeys {
   readonly #lookup: TxtLookup;
   readonly #clock: Clock;
-  /** In the order of use, the least recent first. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new LruMap<string, Entry>(maxEntries);
   readonly #underWay = new Map<string, Promise<KeyAnswer>>();
 
   constructor(lookup: TxtLookup, clock: Clock) {
@@ -40,8 +40,6 @@ export class DkimKeys {
     const name = `${selector}._domainkey.${domain}`;
     const entry = this.#entries.get(name);
     if (entry === undefined || this.#clock() - entry.fetchedAt >= maxAge) return this.#fetch(name);
-    this.#entries.delete(name);
-    this.#entries.set(name, entry);
     return { key: entry.key, cached: true };
   }
 
@@ -80,13 +78,6 @@ export class DkimKeys {
     // Servers give records in any order.
     const published = JSON.stringify(answer.records.map(strings => strings.join('')).sort());
     this.#entries.set(name, { key, published, fetchedAt: this.#clock(), confirmedAt: Number.NEGATIVE_INFINITY });
-    this.#forgetOldest();
     return { key, cached: false };
-  }
-
-  #forgetOldest(): void {
-    if (this.#entries.size <= maxEntries) return;
-    const [oldest] = this.#entries.keys();
-    if (oldest !== undefined) this.#entries.delete(oldest);
   }
 }
