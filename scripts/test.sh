@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-packages='postfix python3-iniconfig' # Debian's, for the parts relay and unit
+packages='postfix nginx-light openssl python3-iniconfig' # Debian's, for the parts relay and unit
 most_seconds=900                     # in all
 most_part_seconds=300
 

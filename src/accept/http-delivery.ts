@@ -6,6 +6,7 @@ import { DataReader } from '../wire/data-reader.ts';
 import { httpStatus, readEnvelope } from '../wire/mxdeliv.ts';
 import { bareReply, describeReply, formatReply, type Reply } from '../wire/reply.ts';
 import { Intake, internalError, type MessageFault } from './intake.ts';
+import type { Ongoing } from './ongoing.ts';
 import type { Entrance } from './transaction.ts';
 
 export type HttpServerOptions = Entrance &
@@ -27,6 +28,7 @@ export class HttpDelivery {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #options: HttpServerOptions;
+  readonly #ongoing: Ongoing;
   readonly #reader = new DataReader();
   /** Aborted when the client goes away while the mode works on its message. */
   readonly #gone = new AbortController();
@@ -34,10 +36,11 @@ export class HttpDelivery {
   #hasFinalDot = false;
   #ended = false;
 
-  constructor(request: IncomingMessage, response: ServerResponse, options: HttpServerOptions) {
+  constructor(request: IncomingMessage, response: ServerResponse, options: HttpServerOptions, ongoing: Ongoing) {
     this.#request = request;
     this.#response = response;
     this.#options = options;
+    this.#ongoing = ongoing;
   }
 
   /** Reads the header and, unless that decides, the body. `asksFirst`: the client wants to hear 100 before it sends a body. */
@@ -123,7 +126,7 @@ export class HttpDelivery {
     if (this.#intake === null || this.#ended) return;
     this.#ended = true;
     this.#request.socket.setTimeout(0);
-    this.#judge(this.#intake, fault).catch(error => this.#crashed(error));
+    this.#ongoing.add(this.#judge(this.#intake, fault).catch(error => this.#crashed(error)));
   }
 
   async #judge(intake: Intake, fault: MessageFault | null): Promise<void> {
@@ -144,16 +147,21 @@ export class HttpDelivery {
   #answer(answer: Reply, status = httpStatus(answer)): void {
     const body = Buffer.from(formatReply(answer).slice(0, -2), 'latin1');
     this.#response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': body.length });
-    this.#response.end(body);
-    if (!this.#request.complete) this.#skipBody();
+    if (this.#request.complete) this.#response.end(body);
+    else this.#answerEarly(body);
   }
 
-  /** A client may hear the answer only when its body is read: closing with unread octets would reset the connection. */
-  #skipBody(): void {
-    const { socket } = this.#request;
-    const timer = setTimeout(() => socket.destroy(), lingerTime);
-    this.#request.once('close', () => clearTimeout(timer));
-    this.#request.resume();
+  /**
+   * The client has the whole answer, but the response ends with the request's body: then a connection that is not kept would be closed,
+   * and with octets unread that is a reset, which can take the answer from the client.
+   */
+  #answerEarly(body: Buffer): void {
+    const request = this.#request;
+    this.#response.write(body);
+    const timer = setTimeout(() => request.socket.destroy(), lingerTime);
+    this.#response.once('close', () => clearTimeout(timer));
+    request.once('end', () => this.#response.end());
+    request.resume();
   }
 
   #crashed(error: unknown): void {

@@ -3,8 +3,10 @@
  * DATA (`/mxdeliv` of chatmail relays). The path is of no matter.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { HttpDelivery, type HttpServerOptions } from './http-delivery.ts';
 import { type Listener, listenWith } from './listener.ts';
+import { Ongoing } from './ongoing.ts';
 
 const limits = {
   maxHeaderSize: 65_536,
@@ -16,25 +18,35 @@ const limits = {
   keepAliveTimeout: 75_000,
 } as const;
 
+const noTunnel = 'HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
+
 /** Resolves once the port is bound; rejects when it cannot be. `share` is the part of the descriptors that it may use. */
 export function listenHttp(host: string, port: number, options: HttpServerOptions, share = 1): Promise<Listener> {
   const server = createServer({ ...limits, noDelay: true });
   // Else node:http would leave recipients out without a word.
   server.maxHeadersCount = 0;
-  const unanswered = new Set<ServerResponse>();
+  const ongoing = new Ongoing();
+  /** The latest response of each connection that has one to send. */
+  const unanswered = new Map<Socket, ServerResponse>();
   let stopping = false;
   const take = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean) => {
+    const { socket } = request;
     response.shouldKeepAlive &&= !stopping;
-    unanswered.add(response);
-    response.once('close', () => unanswered.delete(response));
-    new HttpDelivery(request, response, options).begin(asksFirst);
+    unanswered.set(socket, response);
+    response.once('close', () => {
+      if (unanswered.get(socket) === response) unanswered.delete(socket);
+    });
+    new HttpDelivery(request, response, options, ongoing).begin(asksFirst);
   };
   server.on('request', (request, response) => take(request, response, false));
   server.on('checkContinue', (request, response) => take(request, response, true));
+  // Not a request for node:http.
+  server.on('connect', (_request, socket) => socket.end(noTunnel));
   const end = () => {
     stopping = true;
-    for (const response of unanswered) response.shouldKeepAlive = false;
+    for (const response of unanswered.values()) response.shouldKeepAlive = false;
     server.closeIdleConnections();
   };
-  return listenWith(server, { host, port, share, end, destroy: () => server.closeAllConnections() }, options);
+  const destroy = () => server.closeAllConnections();
+  return listenWith(server, { host, port, share, end, destroy, ongoing }, options);
 }

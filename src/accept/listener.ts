@@ -2,6 +2,7 @@
 import type { Server } from 'node:net';
 import { quoted } from '../message/text.ts';
 import { descriptorLimit } from '../system/descriptors.ts';
+import type { Ongoing } from './ongoing.ts';
 import type { Entrance } from './transaction.ts';
 
 export interface Listener {
@@ -19,6 +20,7 @@ export type ListenerOptions = Readonly<{
   end(): void;
   /** Ends them at once. */
   destroy(): void;
+  ongoing: Ongoing;
 }>;
 
 const backlog = 1024;
@@ -69,13 +71,15 @@ function survive(
   server.on('error', error => complain(quoted(error.message)));
 }
 
-function stop(server: Server, { end, destroy }: ListenerOptions, grace: number): Promise<void> {
-  return new Promise(resolve => {
-    const timer = setTimeout(destroy, grace);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    end();
-  });
+async function stop(server: Server, { end, destroy, ongoing }: ListenerOptions, grace: number): Promise<void> {
+  const { promise: late, resolve: tooLate } = Promise.withResolvers<void>();
+  const closed = new Promise<void>(resolve => server.close(() => resolve()));
+  const timer = setTimeout(() => {
+    destroy();
+    tooLate();
+  }, grace);
+  end();
+  await closed;
+  await Promise.race([ongoing.settled(), late]);
+  clearTimeout(timer);
 }

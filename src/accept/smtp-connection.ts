@@ -8,6 +8,7 @@ import { stackOf } from '../system/errors.ts';
 import { type Reply, reply } from '../wire/reply.ts';
 import { type SessionEvent, type SessionOptions, SmtpSession, startData } from '../wire/session.ts';
 import { Intake, internalError } from './intake.ts';
+import { Ongoing } from './ongoing.ts';
 import type { Entrance, RecipientReplies } from './transaction.ts';
 
 /** Only over LMTP a message may have several answers. */
@@ -30,6 +31,7 @@ export class SmtpConnection {
   readonly #socket: Socket;
   readonly #options: SmtpServerOptions;
   readonly #session: SmtpSession;
+  readonly #ongoing: Ongoing;
   #intake: Intake<Reply | RecipientReplies> | null = null;
   /** MAIL was accepted, and the mode has not heard yet that the transaction is over. */
   #inTransaction = false;
@@ -39,9 +41,10 @@ export class SmtpConnection {
   #gone = false;
   #stopping = false;
 
-  constructor(socket: Socket, options: SmtpServerOptions) {
+  constructor(socket: Socket, options: SmtpServerOptions, ongoing = new Ongoing()) {
     this.#socket = socket;
     this.#options = options;
+    this.#ongoing = ongoing;
     this.#session = new SmtpSession(options);
     socket.setTimeout(idleTimeout, () => this.#idle());
     socket.on('data', chunk => this.#received(chunk as Buffer)); // no encoding is set
@@ -108,7 +111,7 @@ export class SmtpConnection {
         this.#intake?.take(event.wire, event.text, event.fault);
         break;
       case 'end':
-        this.#judge(event).catch(error => this.#crashed(error));
+        this.#ongoing.add(this.#judge(event).catch(error => this.#crashed(error)));
     }
   }
 

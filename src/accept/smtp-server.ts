@@ -1,6 +1,7 @@
 /** Listens for SMTP or LMTP clients. */
 import { createServer } from 'node:net';
 import { type Listener, listenWith } from './listener.ts';
+import { Ongoing } from './ongoing.ts';
 import { SmtpConnection, type SmtpServerOptions } from './smtp-connection.ts';
 import type { Reception, RecipientReplies } from './transaction.ts';
 
@@ -29,8 +30,9 @@ function listenBy(
   share: number,
 ): Promise<Listener> {
   const connections = new Set<SmtpConnection>();
+  const ongoing = new Ongoing();
   const server = createServer({ noDelay: true, allowHalfOpen: true }, socket => {
-    const connection = new SmtpConnection(socket, optionsForOne());
+    const connection = new SmtpConnection(socket, optionsForOne(), ongoing);
     connections.add(connection);
     socket.once('close', () => connections.delete(connection));
   });
@@ -40,5 +42,5 @@ function listenBy(
   const destroy = () => {
     for (const connection of connections) connection.destroy();
   };
-  return listenWith(server, { host, port, share, end, destroy }, options);
+  return listenWith(server, { host, port, share, end, destroy, ongoing }, options);
 }

@@ -1,8 +1,8 @@
 /** The verdict on what a message from elsewhere is, before its origin is verified. Pure: evidence in, verdict out. */
-import { foldCase, splitAddress } from '../message/address.ts';
-import type { Recipient } from '../message/envelope.ts';
+import { foldCase, sameAddress, splitAddress } from '../message/address.ts';
+import type { Envelope, Recipient } from '../message/envelope.ts';
 import { authorOf } from '../message/from.ts';
-import { onlyValue } from '../message/header.ts';
+import { beginsLikeMailbox, onlyValue } from '../message/header.ts';
 import type { Evidence } from '../message/scanner.ts';
 import { describeUnencrypted, isSecurejoinRequest, whyUnencrypted } from './encryption.ts';
 
@@ -24,6 +24,11 @@ export function incomingContent(evidence: Evidence): IncomingContent {
   const detail = describeUnencrypted(why);
   if (isSecurejoinRequest(evidence)) return { kind: 'securejoin', author, detail };
   return { kind: isMailerDaemonReport(evidence, author) ? 'mailer-daemon' : 'unencrypted', author, detail };
+}
+
+/** Whether the reader will see this author: Postfix would put the envelope sender in the place of some From fields. */
+export function isAuthorKept(author: string, { from }: Envelope, { header }: Evidence): boolean {
+  return !beginsLikeMailbox(header) || sameAddress(from.address, author);
 }
 
 /** Whether none of the recipients minds what everybody can read. */

@@ -22,10 +22,11 @@ export type Places = Readonly<{
   take: (domain: string) => Reply | null;
   /**
    * Waits for the turn of the delivery to a domain with a place: a reply when the destination is dead, the wait too long, the transaction
-   * at its end or `signal` aborted. A turn may come in the very moment of the abort; it must be ended all the same.
+   * at its end or `signal` aborted. A turn may come in the very moment of the abort; it must be ended all the same. One at a time for a
+   * place.
    */
   turn: (domain: string, signal: AbortSignal) => Promise<Turn | Reply>;
-  /** Gives all places back, whatever ends the transaction. Turns that wait or run are ended by their signal. The next may follow. */
+  /** Gives all places back; turns that wait or run are their signal's affair. The next transaction may follow. */
   end: () => void;
 }>;
 
@@ -95,7 +96,6 @@ export class Destinations {
   #find(domain: string): Destination | null {
     const known = this.#held.get(domain);
     if (known !== undefined && known.idleTime < forgottenAfter) return known;
-    this.sweep();
     if (this.#held.size >= maxDestinations) this.#forgetLongestIdle();
     if (this.#held.size >= maxDestinations) return null;
     const fresh = new Destination(this.#options.clock, this.#options.random);

@@ -7,7 +7,7 @@ import { isUtf8 } from './text.ts';
 const dotString = /^[\w!#$%&'*+\-/=?^`{|}~\x80-\xff]+(?:\.[\w!#$%&'*+\-/=?^`{|}~\x80-\xff]+)*$/;
 const domainLabel = /^[a-z0-9_\x80-\xff](?:[a-z0-9_\x80-\xff-]{0,61}[a-z0-9_\x80-\xff])?$/i;
 const octet = String.raw`(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)`;
-const domainLiteral = new RegExp(String.raw`^\[(?:${octet}(?:\.${octet}){3}|IPv6:[0-9a-f:.]{2,45})\]$`, 'i');
+const ipv4 = new RegExp(String.raw`^${octet}(?:\.${octet}){3}$`);
 const plainLocalPart = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?:\+[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)?$/i;
 
 export type SplitAddress = Readonly<{ localPart: string; domain: string }>;
@@ -30,8 +30,25 @@ export function splitAddress(address: string): SplitAddress | null {
 
 /** A domain name (U-labels as UTF-8 octets) or an address literal (RFC 5321 4.1.3). */
 export function isDomain(domain: string): boolean {
-  if (domain.startsWith('[')) return domainLiteral.test(domain);
+  if (domain.startsWith('[')) return isAddressLiteral(domain);
   return domain.length <= 255 && domain.split('.').every(label => domainLabel.test(label));
+}
+
+function isAddressLiteral(domain: string): boolean {
+  const [, six, four = ''] = /^\[(?:IPv6:([\da-f:.]{2,45})|([\d.]{7,15}))\]$/i.exec(domain) ?? [];
+  return six === undefined ? ipv4.test(four) : isIPv6(six);
+}
+
+/** RFC 4291 2.2: eight groups, of which one run may be left out as `::`, and the last two may be an IPv4 address. */
+function isIPv6(text: string): boolean {
+  const [head = '', tail, ...more] = text.split('::');
+  const groups = [head, tail ?? ''].flatMap(part => (part === '' ? [] : part.split(':')));
+  const last = groups.at(-1) ?? '';
+  const dotted = last.includes('.');
+  if (more.length > 0 || (dotted && !ipv4.test(last))) return false;
+  if (!(dotted ? groups.slice(0, -1) : groups).every(group => /^[\da-f]{1,4}$/i.test(group))) return false;
+  const count = groups.length + (dotted ? 1 : 0);
+  return tail === undefined ? count === 8 : count < 8;
 }
 
 /** Whether the address is `Dot-string@domain` (RFC 5321 4.1.2, RFC 6531 3.3): no quotes, no source route, valid UTF-8. */

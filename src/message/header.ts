@@ -73,8 +73,15 @@ function matchedAtEnd(text: string): number {
   return 0;
 }
 
+/**
+ * Postfix makes another field of a first line that begins as in a mailbox file, and when it is folded lets it end the header. `From :`
+ * alone only loses its place: see `beginsLikeMailbox`.
+ */
+const mailboxLine = /^(?:>+From |From [^\r\n]*\r\n[ \t])/;
+
 /** Parses the lines of a header up to its end or a blank line. */
 export function parseHeader(text: string): Header | HeaderFault {
+  if (mailboxLine.test(text)) return 'malformed';
   const fields: HeaderField[] = [];
   let start = 0;
   while (start < text.length && !text.startsWith('\r\n', start)) {
@@ -111,6 +118,11 @@ export function onlyField(header: Header, name: string): string | null | undefin
 export function onlyValue(header: Header, name: string): string | null {
   const value = onlyField(header, name) ?? null;
   return value === null ? null : trimBlanks(unfold(value));
+}
+
+/** Whether Postfix replaces the From field by one that names the envelope sender, because it stands first with a blank before its colon. */
+export function beginsLikeMailbox([first]: Header): boolean {
+  return first?.raw.startsWith('From ') ?? false;
 }
 
 /** Removes the CRLFs of folding (RFC 5322 2.2.3). */

@@ -6,7 +6,7 @@ import { listenHttp } from '../accept/http-server.ts';
 import { listenSmtp } from '../accept/smtp-server.ts';
 import type { Defect, Reception, Transaction } from '../accept/transaction.ts';
 import { digestsFor, dkimCandidates } from '../check/dkim/candidates.ts';
-import { type IncomingContent, incomingContent, mayArrive } from '../check/incoming.ts';
+import { type IncomingContent, incomingContent, isAuthorKept, mayArrive } from '../check/incoming.ts';
 import type { Reinjector } from '../deliver/reinject.ts';
 import { foldCase, isDomain, sameAddress, splitAddress } from '../message/address.ts';
 import type { Canonicalization } from '../message/body-digest.ts';
@@ -16,6 +16,7 @@ import type { Header } from '../message/header.ts';
 import type { Evidence } from '../message/scanner.ts';
 import { quoted } from '../message/text.ts';
 import type { Settings } from '../settings/settings.ts';
+import { unlessAborted } from '../system/cancel.ts';
 import { type Clock, monotonicClock, wallClock } from '../system/clock.ts';
 import { txtLookup } from '../system/dns.ts';
 import type { Log } from '../system/log.ts';
@@ -75,6 +76,10 @@ export class Incoming implements Reception {
       log.warn('Incoming: refused mail: no From field with exactly one address');
       return invalidFrom;
     }
+    if (!isAuthorKept(author, envelope, evidence)) {
+      log.warn(`Incoming: refused mail from ${quoted(author)}: Postfix would put another address into its From field`);
+      return invalidFrom;
+    }
     const enabled = this.#disabled.takeOut(envelope, author);
     if (enabled === null) return nothingToDeliver;
     if (!mayArrive(what, enabled.recipients, address => mailboxes.enforcesEncryption(address))) {
@@ -82,7 +87,7 @@ export class Incoming implements Reception {
       log.warn(`Incoming: mail from ${quoted(author)} is not encrypted: ${quoted(what.detail)}`);
       return encryptionNeeded;
     }
-    const refusal = await this.#checkOrigin(author, evidence, content);
+    const refusal = await this.#checkOrigin(author, evidence, content, gone);
     if (refusal !== null) return refusal;
     const { answer, failure } = await reinjector.deliver({
       envelope: forReinjection(enabled, author),
@@ -111,11 +116,16 @@ export class Incoming implements Reception {
     return domain.startsWith('[') && isDomain(domain) ? null : domain;
   }
 
-  async #checkOrigin(author: string, evidence: Evidence, content: Spool): Promise<Reply | null> {
+  async #checkOrigin(author: string, evidence: Evidence, content: Spool, gone: AbortSignal): Promise<Reply | null> {
     const domain = this.#domainToVerify(author);
     if (domain === null) return null;
     const { log, keys, wallClock } = this.#system;
-    const origin = await verifyOrigin(evidence, domain, keys, wallClock() / 1000);
+    const origin = await unlessAborted(verifyOrigin(evidence, domain, keys, wallClock() / 1000), gone);
+    if (origin === null) {
+      // Nobody hears the answer: a message that goes on waiting for DNS would only hold memory.
+      log.warn(`Incoming: mail from ${quoted(author)} was not reinjected: "the client has gone"`);
+      return keyTrouble;
+    }
     if ('verified' in origin) return null;
     if ('refused' in origin) return await this.#refuseOrigin(author, origin, content);
     log.warn(`Incoming: deferred mail from ${quoted(author)}: ${origin.temporary.join('; ')}`);
@@ -125,7 +135,7 @@ export class Incoming implements Reception {
   async #refuseOrigin(author: string, { refused, reasons }: UnverifiedOrigin, content: Spool): Promise<Reply> {
     const { log, rejected, wallClock } = this.#system;
     const kept = await rejected.keep(content, wallClock());
-    const where = 'path' in kept ? `kept as ${kept.path}` : `not kept: ${quoted(kept.failure)}`;
+    const where = 'path' in kept ? `kept as ${pathText(kept.path)}` : `not kept: ${pathText(kept.failure)}`;
     log.warn(`Incoming: refused mail from ${quoted(author)}: ${[refused, ...reasons, where].join('; ')}`);
     return reply(554, '7.1', refused);
   }
@@ -141,6 +151,10 @@ function describe({ kind, author }: IncomingContent): string {
     case 'unencrypted':
       return 'unencrypted mail.';
   }
+}
+
+function pathText(text: string): string {
+  return quoted(Buffer.from(text, 'utf8').toString('latin1'), 1000);
 }
 
 /**

@@ -32,12 +32,13 @@ export async function verifyOrigin(
   keys: DkimKeys,
   now: number,
 ): Promise<Origin> {
-  const { fields, usable, faulty, unaligned } = dkimCandidates(header, domain);
+  const { fields, usable, faulty, untried, unaligned } = dkimCandidates(header, domain);
   if (fields === 0) return { refused: 'No DKIM signature found', reasons: [] };
   const reasons = [
     ...faulty,
     ...unaligned.slice(0, maxUnalignedTold).map(other => `d=${quoted(other)}: not the From domain`),
   ];
+  if (untried > 0) reasons.push(`${untried} more of the From domain were not tried`);
   if (unaligned.length > maxUnalignedTold) reasons.push(`${unaligned.length - maxUnalignedTold} more of other domains`);
 
   const checks = usable.map(async signature => {

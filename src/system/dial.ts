@@ -1,7 +1,6 @@
 /** Outgoing TCP connections. */
 import { connect, type Socket } from 'node:net';
-import { getSystemErrorMessage } from 'node:util';
-import { messageOf } from './errors.ts';
+import { causeOf } from './errors.ts';
 
 /** `cause` in words for an admin: `connection refused (ECONNREFUSED)`. */
 export type DialFailure = Readonly<{ address: string; cause: string }>;
@@ -72,9 +71,4 @@ export function dialFirst(
       });
     }
   });
-}
-
-function causeOf(error: NodeJS.ErrnoException): string {
-  const { errno, code } = error;
-  return errno === undefined ? messageOf(error) : `${getSystemErrorMessage(errno)} (${code})`;
 }

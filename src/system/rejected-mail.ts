@@ -12,19 +12,21 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  renameSync,
   unlinkSync,
   writev,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { DataReader } from '../wire/data-reader.ts';
-import { codeOf, messageOf } from './errors.ts';
+import { causeOf, codeOf, messageOf } from './errors.ts';
 import type { Spool } from './spool.ts';
 
 export type Kept = { path: string } | { failure: string };
 
 const maxFiles = 100;
 const maxOctets = 100 * 1024 * 1024;
-const ours = /^\d+-[0-9a-f]{8}\.eml$/;
+/** With `.part` while it is written: a file that is cut short by a crash must not look like a message. */
+const ours = /^\d+-[0-9a-f]{8}\.eml(?:\.part)?$/;
 
 export class RejectedMail {
   /** Where the files go: `<filtermail_rejected_dir>/dkim-verify`. */
@@ -35,9 +37,10 @@ export class RejectedMail {
   readonly #underWay = new Map<string, number>();
 
   constructor(parent: string, name = 'dkim-verify') {
-    this.#parent = parent;
+    // O_NOFOLLOW would not mind a link with a slash behind it.
+    this.#parent = resolve(parent);
     this.#name = name;
-    this.directory = join(parent, name);
+    this.directory = join(this.#parent, name);
   }
 
   /** Why messages cannot be kept, in words for the log; null when they can. */
@@ -46,28 +49,30 @@ export class RejectedMail {
       this.#within(() => undefined);
       return null;
     } catch (error) {
-      return messageOf(error);
+      return causeOf(error);
     }
   }
 
   /** Keeps the message, its dots unescaped; `now` in milliseconds since 1970. Never rejects. */
   async keep(content: Spool, now: number): Promise<Kept> {
     const name = `${Math.floor(now / 1000)}-${randomBytes(4).toString('hex')}.eml`;
+    const part = `${name}.part`;
     try {
-      const file = this.#within(directory => this.#create(directory, name, content.octets));
+      const file = this.#within(directory => this.#create(directory, part, content.octets));
       try {
         await write(file, content);
+        this.#within(directory => finish(join(directory, part), join(directory, name)));
       } catch (error) {
-        this.#within(directory => unlinkSync(join(directory, name)));
+        this.#remove(part);
         throw error;
       } finally {
         closeSync(file);
       }
       return { path: join(this.directory, name) };
     } catch (error) {
-      return { failure: messageOf(error) };
+      return { failure: codeOf(error) === null ? messageOf(error) : `${this.directory}: ${causeOf(error)}` };
     } finally {
-      this.#underWay.delete(name);
+      this.#underWay.delete(part);
     }
   }
 
@@ -97,15 +102,26 @@ export class RejectedMail {
   }
 
   #makeRoom(directory: string, octets: number): void {
-    const files = readdirSync(directory)
-      .filter(name => ours.test(name))
-      .sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
-      .map(name => ({ name, octets: this.#underWay.get(name) ?? sizeOf(join(directory, name)) }));
+    const files = readdirSync(directory, { withFileTypes: true })
+      .filter(entry => !entry.isDirectory() && ours.test(entry.name))
+      .map(({ name }) => {
+        const { size, mtimeMs } = lstatSync(join(directory, name));
+        return { name, octets: this.#underWay.get(name) ?? size, second: Number.parseInt(name, 10), written: mtimeMs };
+      })
+      .sort((one, other) => one.second - other.second || one.written - other.written);
     let sum = files.reduce((total, file) => total + file.octets, octets);
     for (const [index, file] of files.entries()) {
       if (files.length - index < maxFiles && sum <= maxOctets) return;
       unlinkSync(join(directory, file.name));
       sum -= file.octets;
+    }
+  }
+
+  #remove(name: string): void {
+    try {
+      this.#within(directory => unlinkSync(join(directory, name)));
+    } catch {
+      // It is gone already, or nothing can be done; the first failure is the one to tell.
     }
   }
 }
@@ -133,20 +149,24 @@ function openDirectory(path: string, shown: string): number {
   throw new Error(`${shown}: belongs to user ${uid}`);
 }
 
-function sizeOf(path: string): number {
-  return lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+function finish(part: string, path: string): void {
+  try {
+    renameSync(part, path);
+  } catch (error) {
+    throw codeOf(error) === 'ENOENT' ? new Error('it had to make room for later ones') : error;
+  }
 }
 
 async function write(file: number, content: Spool): Promise<void> {
   const reader = new DataReader();
   for await (const batch of content.read({ release: true })) {
     const pieces = batch.map(buffer => Buffer.from(reader.feed(buffer).text, 'latin1'));
-    await new Promise<void>((resolve, reject) => {
+    await new Promise<void>((done, fail) => {
       const wanted = pieces.reduce((sum, piece) => sum + piece.length, 0);
       writev(file, pieces, (error, written) => {
-        if (error !== null) reject(error);
-        else if (written < wanted) reject(new Error('no space left'));
-        else resolve();
+        if (error !== null) fail(error);
+        else if (written < wanted) fail(new Error('no space left'));
+        else done();
       });
     });
   }

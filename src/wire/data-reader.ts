@@ -48,6 +48,7 @@ export class DataReader {
         this.#place = 'start';
       } else if (this.#place === 'dotCr' && octet === lf) {
         this.wireOctets += at + 1 - from - 3;
+        this.#place = 'start';
         return this.#deliver(lead, at + 1);
       } else {
         this.broken ||= this.#place === 'cr' || this.#place === 'dotCr';

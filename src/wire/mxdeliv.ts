@@ -73,8 +73,11 @@ function isBare(address: string): boolean {
   return address.length <= maxAddressOctets && bareAddress.test(address);
 }
 
-/** Clients take any 2xx for delivered, try SMTP after everything else, and after 413 do not come back with messages as large. */
+/**
+ * Clients take any 2xx for delivered and try SMTP after everything else. After 413 they do not come back with messages as large, so it is
+ * for those that are too large as a whole, whether we or Postfix say so.
+ */
 export function httpStatus(answer: Reply): number {
   if (isPositive(answer)) return 200;
-  return answer.code === 552 && answer.lines[0].startsWith('5.3.4 ') ? 413 : 400;
+  return answer.code === 552 && /^5\.3\.4 .*\bsize\b/i.test(answer.lines[0]) ? 413 : 400;
 }

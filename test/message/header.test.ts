@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import {
+  beginsLikeMailbox,
   type Header,
   type HeaderFault,
   HeaderReader,
@@ -109,12 +110,26 @@ test('faults', async t => {
   for (const [name, text, fault] of faults) await t.test(name, () => assert.equal(parseHeader(text), fault));
 });
 
+describe('a first line as in a mailbox file, of which Postfix makes another field', () => {
+  for (const text of ['>From : b\r\n', '>>From : b\r\n', 'From : b\r\n c\r\n', 'From  :\r\n\tb\r\n']) {
+    test(`${JSON.stringify(text)} is malformed`, () => assert.equal(parseHeader(`${text}To: c\r\n`), 'malformed'));
+    test(`${JSON.stringify(text)} behind another is not`, () =>
+      assert.equal(parseHeader(`To: c\r\n${text}`).length, 2));
+  }
+  test('unfolded it only loses its place', () => {
+    const header = (text: string) => parseHeader(text) as Header;
+    assert.equal(beginsLikeMailbox(header('From : b\r\nTo: c\r\n')), true);
+    for (const text of ['', 'From: b\r\n', 'From\t: b\r\n', 'from : b\r\n', 'To: c\r\nFrom : b\r\n'])
+      assert.equal(beginsLikeMailbox(header(text)), false, text);
+  });
+});
+
 test('raw is the field as received', () => {
-  const header = parseHeader('From : a\r\n b\r\nTo:c\r\n');
+  const header = parseHeader('To:c\r\nFrom : a\r\n b\r\n');
   assert.ok(Array.isArray(header));
   assert.deepEqual(
     header.map(field => field.raw),
-    ['From : a\r\n b', 'To:c'],
+    ['To:c', 'From : a\r\n b'],
   );
 });
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Mail } from './client.ts';
 import { readable, sealed } from './mail.ts';
-import { xforward } from './postfix.ts';
+import { xforward } from './postfix-setup.ts';
 import { assertIntact, describeRelay } from './relay.ts';
 
 describeRelay('XFORWARD through filter and Postfix', { reinject: [xforward] }, relay => {

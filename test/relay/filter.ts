@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { undoAtExit } from './leftovers.ts';
 import { Lines } from './lines.ts';
+import type { Direction } from './postfix-setup.ts';
 
 /** The one of this tree, or an installed one: `FILTERMAIL=/usr/bin/filtermail npm run test:relay`. */
 const binary = process.env.FILTERMAIL ?? fileURLToPath(new URL('../../bin/filtermail', import.meta.url));
@@ -14,9 +15,11 @@ export interface Filter {
   readonly pid: number;
   /** Tells it to stop; its exit code, or the signal that ended it. */
   stop(): Promise<number | string>;
+  /** Ends it at once. */
+  kill(): Promise<number | string>;
 }
 
-export async function startFilter(config: string, mode: 'incoming' | 'outgoing' | 'transport'): Promise<Filter> {
+export async function startFilter(config: string, mode: Direction | 'transport'): Promise<Filter> {
   const child = spawn(binary, [config, mode], { stdio: ['ignore', 'inherit', 'pipe'] });
   const exited = once(child, 'exit').then(([code, signal]): number | string => code ?? signal);
   const log = Lines.of(child.stderr);
@@ -34,12 +37,9 @@ export async function startFilter(config: string, mode: 'incoming' | 'outgoing' 
     throw error;
   }
 
-  return {
-    log,
-    pid: child.pid ?? 0,
-    async stop() {
-      child.kill('SIGTERM');
-      return await exited;
-    },
+  const end = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    return exited;
   };
+  return { log, pid: child.pid ?? 0, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
 }

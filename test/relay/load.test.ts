@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Client, type Mail, wire } from './client.ts';
 import { readable, sealed } from './mail.ts';
-import { speedAdjust } from './postfix.ts';
+import { speedAdjust } from './postfix-setup.ts';
 import { assertIntact, describeRelay } from './relay.ts';
 
 // Postfix lets everything through, so that the limit which is met is the filter's.
@@ -12,7 +12,7 @@ const generous = { main: { message_size_limit: 0 }, settings: { passthrough_reci
 
 for (const [name, choices] of Object.entries({
   'large mail': generous,
-  'large mail, speed_adjust': { ...generous, submission: [speedAdjust] },
+  'large mail, speed_adjust': { ...generous, entry: [speedAdjust] },
 })) {
   describeRelay(name, choices, relay => {
     const from = 'large@one.test';

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Mail } from './client.ts';
 import { sealed } from './mail.ts';
-import { refuse, speedAdjust, xforward } from './postfix.ts';
+import { refuse, speedAdjust, xforward } from './postfix-setup.ts';
 import { assertIntact, type Choices, describeRelay } from './relay.ts';
-import type { Address } from './sink.ts';
+import { assertParameters } from './sink.ts';
 
 const refusing = refuse({
   'gone@two.test': '550 5.1.1 No such user here',
@@ -17,7 +17,7 @@ const refusing = refuse({
 const setups: Record<string, Choices> = {
   'reinject smtpd without XFORWARD': { reinject: [refusing] },
   'reinject smtpd with XFORWARD': { reinject: [refusing, xforward] },
-  speed_adjust: { reinject: [refusing, xforward], submission: [speedAdjust] },
+  speed_adjust: { reinject: [refusing, xforward], entry: [speedAdjust] },
 };
 
 const folder = new URL('../messages/outgoing/', import.meta.url);
@@ -142,16 +142,12 @@ for (const [name, choices] of Object.entries(setups)) {
       assert.match(await relay().send(mail), /^250 /);
       const [delivery] = await relay().arrived(1);
       assertIntact(delivery, mail.message);
-      assert.deepEqual(parameters(delivery?.from), ['ENVID=QQ+2B314159', 'RET=HDRS']);
+      assertParameters(delivery?.from, ['ENVID=QQ+2B314159', 'RET=HDRS']);
       const to = (address: string) => delivery?.to.find(recipient => recipient.address === address);
       await relay().judged(1);
       // Postfix fills in the ORCPT that the second one lacks.
-      assert.deepEqual(parameters(to('bob@two.test')), ['NOTIFY=SUCCESS,DELAY', 'ORCPT=rfc822;Robert+2Bx@two.test']);
-      assert.deepEqual(parameters(to('Carol+tag@two.test')), ['NOTIFY=NEVER', 'ORCPT=rfc822;Carol+2Btag@two.test']);
+      assertParameters(to('bob@two.test'), ['NOTIFY=SUCCESS,DELAY', 'ORCPT=rfc822;Robert+2Bx@two.test']);
+      assertParameters(to('Carol+tag@two.test'), ['NOTIFY=NEVER', 'ORCPT=rfc822;Carol+2Btag@two.test']);
     });
   });
-}
-
-function parameters(address: Address | undefined): string[] {
-  return (address?.parameters ?? []).filter(word => !word.startsWith('SIZE=')).sort();
 }

@@ -1,29 +1,31 @@
 // A relay on loopback: Postfix, the real filter and a sink, with a chatmail.ini and mailboxes in a temporary directory.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Client, type Mail, sendOne } from './client.ts';
 import { type Filter, startFilter } from './filter.ts';
 import { undoAtExit } from './leftovers.ts';
-import { Postfix, type PostfixOptions, whyNoPostfix } from './postfix.ts';
+import { freePorts } from './ports.ts';
+import { Postfix, whyNoPostfix } from './postfix.ts';
+import type { Direction, PostfixOptions } from './postfix-setup.ts';
 import { type Delivery, Sink } from './sink.ts';
 
 export const domain = 'one.test';
 
-export interface Choices extends Pick<PostfixOptions, 'submission' | 'reinject' | 'main'> {
+export interface Choices extends Pick<PostfixOptions, 'entry' | 'reinject' | 'main'> {
+  /** Outgoing unless it says otherwise. */
+  direction?: Direction;
   /** Further keys of chatmail.ini. */
   settings?: Record<string, string | number>;
 }
 
 interface Parts {
-  submissionPort: number;
-  filterPort: number;
-  mailboxes: string;
+  direction: Direction;
+  directory: string;
+  ports: { entryPort: number; filterPort: number; httpPort: number; reinjectPort: number };
   sink: Sink;
   postfix: Postfix;
   filter: Filter;
@@ -31,26 +33,34 @@ interface Parts {
 
 export class Relay {
   /** Where Postfix takes mail in. */
-  readonly submissionPort: number;
+  readonly entryPort: number;
   readonly filterPort: number;
+  /** Where the incoming filter takes mail in past Postfix. */
+  readonly httpPort: number;
+  readonly reinjectPort: number;
   readonly sink: Sink;
   readonly postfix: Postfix;
-  readonly filter: Filter;
-  readonly #mailboxes: string;
+  readonly #direction: Direction;
+  readonly #directory: string;
   readonly #started: AsyncDisposableStack;
+  #filter: Filter;
   #judged = 0;
 
-  private constructor(parts: Parts, started: AsyncDisposableStack) {
-    this.submissionPort = parts.submissionPort;
-    this.filterPort = parts.filterPort;
+  private constructor({ ports, ...parts }: Parts, started: AsyncDisposableStack) {
+    this.entryPort = ports.entryPort;
+    this.filterPort = ports.filterPort;
+    this.httpPort = ports.httpPort;
+    this.reinjectPort = ports.reinjectPort;
     this.sink = parts.sink;
     this.postfix = parts.postfix;
-    this.filter = parts.filter;
-    this.#mailboxes = parts.mailboxes;
+    this.#direction = parts.direction;
+    this.#directory = parts.directory;
+    this.#filter = parts.filter;
     this.#started = started;
+    started.defer(async () => assert.equal(await this.#filter.stop(), 0, "the filter's exit status"));
   }
 
-  static async start({ settings, ...options }: Choices): Promise<Relay> {
+  static async start({ direction = 'outgoing', settings, ...options }: Choices): Promise<Relay> {
     await using started = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), 'filtermail-relay-'));
     const remove = () => rmSync(directory, { recursive: true, force: true });
@@ -58,27 +68,36 @@ export class Relay {
       remove();
       forget();
     });
-    const mailboxes = join(directory, 'mailboxes');
-    const spool = join(directory, 'spool');
-    for (const path of [mailboxes, spool]) mkdirSync(path);
+    for (const name of ['mailboxes', 'spool']) mkdirSync(join(directory, name));
 
     const sink = await Sink.start();
     started.defer(() => sink.stop());
-    const [submissionPort, filterPort, reinjectPort] = await freePorts();
-    const ports = { submissionPort, filterPort, reinjectPort, sinkPort: sink.port };
-    const postfix = await Postfix.start({ domain, ...ports, ...options });
+    const ports = await freePorts('entryPort', 'filterPort', 'httpPort', 'reinjectPort');
+    const postfix = await Postfix.start({ domain, direction, ...ports, sinkPort: sink.port, ...options });
     started.defer(() => postfix.end());
-    const config = writeConfig(directory, {
+    const suffix = direction === 'incoming' ? '_incoming' : '';
+    writeConfig(directory, {
       mail_domain: domain,
-      mailboxes_dir: mailboxes,
-      filtermail_spool_dir: spool,
-      filtermail_smtp_port: filterPort,
-      postfix_reinject_port: reinjectPort,
+      mailboxes_dir: join(directory, 'mailboxes'),
+      filtermail_spool_dir: join(directory, 'spool'),
+      filtermail_rejected_dir: join(directory, 'rejected'),
+      [`filtermail_smtp_port${suffix}`]: ports.filterPort,
+      filtermail_http_port_incoming: ports.httpPort,
+      [`postfix_reinject_port${suffix}`]: ports.reinjectPort,
       ...settings,
     });
-    const filter = await startFilter(config, 'outgoing');
-    started.defer(async () => assert.equal(await filter.stop(), 0, "the filter's exit status"));
-    return new Relay({ submissionPort, filterPort, mailboxes, sink, postfix, filter }, started.move());
+    const filter = await startFilter(join(directory, 'chatmail.ini'), direction);
+    return new Relay({ direction, directory, ports, sink, postfix, filter }, started.move());
+  }
+
+  get filter(): Filter {
+    return this.#filter;
+  }
+
+  /** After its end: another filter in the place of the one that was stopped or killed. */
+  async startFilterAgain(): Promise<void> {
+    this.#filter = await startFilter(join(this.#directory, 'chatmail.ini'), this.#direction);
+    this.#judged = 0;
   }
 
   /** Ends all of it. Fails when the filter does not end in order. */
@@ -88,11 +107,11 @@ export class Relay {
 
   /** One mail through Postfix: the reply that its sender sees. */
   send(mail: Mail): Promise<string> {
-    return sendOne(this.submissionPort, mail);
+    return sendOne(this.entryPort, mail);
   }
 
   connect(from?: string): Promise<Client> {
-    return Client.connect(this.submissionPort, from);
+    return Client.connect(this.entryPort, from);
   }
 
   /** What reached the sink since the last call, once Postfix has nothing left to pass on. */
@@ -109,7 +128,8 @@ export class Relay {
    */
   async judged(count: number): Promise<string[]> {
     const { log } = this.filter;
-    const lines = () => log.since(this.#judged).filter(line => /Outgoing: Filtering|Rejected unencrypted/.test(line));
+    const pattern = /(?:Outgoing|Incoming): Filtering|Rejected unencrypted/;
+    const lines = () => log.since(this.#judged).filter(line => pattern.test(line));
     await log.until(() => lines().length >= count || undefined, `fewer than ${count} verdicts`);
     const found = lines();
     this.#judged = log.mark;
@@ -118,47 +138,40 @@ export class Relay {
   }
 
   disable(address: string): void {
-    const mailbox = join(this.#mailboxes, address);
+    this.#mark(address, 'DISABLED');
+  }
+
+  enforceEncryption(address: string): void {
+    this.#mark(address, 'enforceE2EEincoming');
+  }
+
+  #mark(address: string, marker: string): void {
+    const mailbox = join(this.#directory, 'mailboxes', address);
     mkdirSync(mailbox, { recursive: true });
-    writeFileSync(join(mailbox, 'DISABLED'), '');
+    writeFileSync(join(mailbox, marker), '');
+  }
+
+  /** The messages that were kept because nobody vouched for them. */
+  get rejected(): Buffer[] {
+    const directory = join(this.#directory, 'rejected', 'dkim-verify');
+    return !existsSync(directory) ? [] : readdirSync(directory).map(name => readFileSync(join(directory, name)));
   }
 }
 
-function writeConfig(directory: string, settings: Record<string, string | number>): string {
-  const path = join(directory, 'chatmail.ini');
+function writeConfig(directory: string, settings: Record<string, string | number>): void {
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}\n`);
-  writeFileSync(path, `[params]\n${lines.join('')}`);
-  return path;
-}
-
-/**
- * Three loopback ports nobody listens on. Below the range from which the system takes the ports of outgoing connections:
- * else one of those could take a port while Postfix is stopped.
- */
-async function freePorts(): Promise<[number, number, number]> {
-  const free = async (): Promise<number> => {
-    const port = 10240 + Math.floor(Math.random() * 22000);
-    const server = createServer();
-    try {
-      server.listen(port, '127.0.0.1');
-      await once(server, 'listening');
-    } catch {
-      return await free();
-    }
-    server.close();
-    await once(server, 'close');
-    return port;
-  };
-  const ports = new Set<number>();
-  while (ports.size < 3) ports.add(await free());
-  return [...ports] as [number, number, number];
+  writeFileSync(join(directory, 'chatmail.ini'), `[params]\n${lines.join('')}`);
 }
 
 /**
  * Tests against a relay of their own. Where there can be none they are skipped with the reason; in CI, which has to show
  * them, that is a failure.
  */
-export function describeRelay(name: string, choices: Choices, tests: (relay: () => Relay) => void): void {
+export function describeRelay(
+  name: string,
+  choices: Choices | (() => Promise<Choices>),
+  tests: (relay: () => Relay) => void,
+): void {
   const reason = whyNoPostfix();
   if (reason && process.env.CI === 'true') {
     test(name, () => assert.fail(`tests against Postfix left out: ${reason}`));
@@ -167,7 +180,7 @@ export function describeRelay(name: string, choices: Choices, tests: (relay: () 
   describe(name, { skip: reason ? `tests against Postfix left out: ${reason}` : false }, () => {
     let relay: Relay | undefined;
     before(async () => {
-      relay = await Relay.start(choices);
+      relay = await Relay.start(typeof choices === 'function' ? await choices() : choices);
     });
     after(() => relay?.stop());
     tests(() => relay ?? assert.fail('the relay did not start'));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Mail, sendOne } from './client.ts';
 import { readable, sealed } from './mail.ts';
-import { authclean } from './postfix.ts';
+import { authclean } from './postfix-setup.ts';
 import { assertIntact, describeRelay } from './relay.ts';
 
 describeRelay('Postfix stopped and started', {}, relay => {

@@ -1,5 +1,6 @@
-// The last hop: an SMTP server that keeps what it was given, octet for octet, and refuses whom it is told to.
+// The last hop: an SMTP and LMTP server that keeps what it was given, octet for octet, and refuses whom it is told to.
 
+import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 
 export interface Address {
@@ -69,6 +70,8 @@ function serve(socket: Socket, sink: Sink): void {
   let to: Address[] = [];
   let origin: Record<string, string> = {};
 
+  let perRecipient = false;
+
   const say = (reply: string) => socket.write(`${reply}\r\n`, 'utf8');
   const reset = () => {
     from = undefined;
@@ -78,6 +81,8 @@ function serve(socket: Socket, sink: Sink): void {
   function command(line: string): void {
     switch (/^[A-Za-z]*/.exec(line)?.[0].toUpperCase()) {
       case 'EHLO':
+      case 'LHLO':
+        perRecipient = line.startsWith('L');
         reset();
         return void say(hello);
       case 'XFORWARD':
@@ -121,10 +126,10 @@ function serve(socket: Socket, sink: Sink): void {
     pending = joined.subarray(end + 5);
     const octets = Buffer.concat([...chunks, joined.subarray(0, end + 2)]).subarray(2);
     if (from) sink.deliveries.push({ origin, from, to, octets, message: unescapeDots(octets) });
+    for (const _ of perRecipient ? to : ['all']) say('250 2.0.0 kept');
     data = undefined;
     origin = {};
     reset();
-    say('250 2.0.0 kept');
     return true;
   }
 
@@ -153,4 +158,10 @@ function address(line: string): Address {
 
 function unescapeDots(octets: Buffer): Buffer {
   return Buffer.from(octets.toString('latin1').replace(/(^|\r\n)\./g, '$1'), 'latin1');
+}
+
+/** Of MAIL or RCPT, in alphabetical order; the size is Postfix's own. */
+export function assertParameters(address: Address | undefined, expected: readonly string[]): void {
+  assert.ok(address);
+  assert.deepEqual(address.parameters.filter(word => !word.startsWith('SIZE=')).sort(), expected);
 }

@@ -9,6 +9,8 @@ export type Candidates = Readonly<{
   usable: readonly Signature[];
   /** Aligned ones that cannot be tried, and why. */
   faulty: readonly SignatureFault[];
+  /** How many aligned ones are left out because there are too many. */
+  untried: number;
   /** Domains of the others, as they claim; they are only logged. */
   unaligned: readonly string[];
 }>;
@@ -21,16 +23,18 @@ export function dkimCandidates(header: Header, authorDomain: string): Candidates
   const usable: Signature[] = [];
   const faulty: SignatureFault[] = [];
   const unaligned: string[] = [];
+  let untried = 0;
   for (const field of fields) {
     const domain = claimedDomain(field);
     if (domain !== authorDomain) unaligned.push(domain ?? '');
-    else if (usable.length + faulty.length < maxTried) {
+    else if (usable.length + faulty.length === maxTried) untried++;
+    else {
       const signature = parseSignature(field);
       if (typeof signature === 'string') faulty.push(signature);
       else usable.push(signature);
     }
   }
-  return { fields: fields.length, usable, faulty, unaligned };
+  return { fields: fields.length, usable, faulty, untried, unaligned };
 }
 
 /** The body digests that the candidates need. */
