@@ -9,18 +9,20 @@ import { unlessAborted } from '../system/cancel.ts';
 import type { Clock } from '../system/clock.ts';
 import type { MailDns } from '../system/dns-cache.ts';
 import type { Spool } from '../system/spool.ts';
-import { reply } from '../wire/reply.ts';
+import { type Reply, reply } from '../wire/reply.ts';
 import { Attempt } from './attempt.ts';
 import { findAddresses } from './host-addresses.ts';
 import type { HttpsCarrier } from './https-carrier.ts';
+import type { MtaSts } from './mta-sts.ts';
 import { describeFailure, type Failure, type Outcome, outcomeOf, refused, sent, unreachable } from './outcome.ts';
-import { findRoute } from './route.ts';
+import { findRoute, type Route } from './route.ts';
 import type { Host, SmtpCarrier } from './smtp-carrier.ts';
 
 export type CourierOptions = Readonly<{
   dns: MailDns;
   https: HttpsCarrier;
   smtp: SmtpCarrier;
+  sts: MtaSts;
   clock: Clock;
   /** From 0 to 1, 1 excluded. */
   random: () => number;
@@ -44,6 +46,8 @@ export type Delivered = Readonly<{
   outcomes: readonly Outcome[];
   /** Why nothing of the destination gave a sign of life; null when something did, or when the delivery was given up. */
   dead: string | null;
+  /** For the log: what a policy did. */
+  notes: readonly string[];
 }>;
 
 /** Past the deadline, how long the answer to a final dot is worth waiting for: Postfix hangs up 600 s after its own dot. */
@@ -75,6 +79,7 @@ class Delivery {
   readonly #mail: Consignment;
   readonly #options: CourierOptions;
   readonly #failures: Failure[] = [];
+  readonly #notes: string[] = [];
   readonly #tellLife: () => void;
   #lives = false;
 
@@ -94,7 +99,12 @@ class Delivery {
       return this.#all(refused(route.reply), route.cause);
     }
     const { anyCertificate, plainAllowed } = route;
-    for (const name of route.hosts) {
+    const allowed = await this.#allowedHosts(route);
+    if ('reply' in allowed) {
+      this.#lives = true;
+      return this.#all(refused(allowed.reply), allowed.cause);
+    }
+    for (const name of allowed.hosts) {
       if (this.#isOver()) return this.#all(refused(tooLate, this.#failures));
       const found = await unlessAborted(findAddresses(name, this.#options.dns), gone);
       if (found === null) return this.#all(refused(tooLate, this.#failures));
@@ -109,9 +119,17 @@ class Delivery {
         continue;
       }
       const outcomes = await this.#tryHost({ name, addresses: found.addresses, anyCertificate, plainAllowed });
-      if (outcomes !== null) return { outcomes, dead: null };
+      if (outcomes !== null) return { outcomes, dead: null, notes: this.#notes };
     }
     return this.#all(this.#isOver() ? refused(tooLate, this.#failures) : unreachable(domain, this.#failures));
+  }
+
+  /** Without those that the policy of the domain forbids (RFC 8461). */
+  async #allowedHosts({ name, hosts }: Route): Promise<Pick<Route, 'hosts'> | { reply: Reply; cause: string }> {
+    if (name === null) return { hosts };
+    const allowed = await this.#options.sts.allowed(name, hosts, this.#mail.gone);
+    if (!('reply' in allowed) && allowed.note !== null) this.#notes.push(allowed.note);
+    return allowed;
   }
 
   /** Null when the host could not be used, so that the next one may be. */
@@ -181,6 +199,7 @@ class Delivery {
   #all(outcome: Outcome, cause?: string): Delivered {
     const last = this.#failures.at(-1);
     const why = cause ?? (last === undefined ? null : describeFailure(last));
-    return { outcomes: this.#each(outcome), dead: this.#lives || this.#mail.gone.aborted ? null : why };
+    const dead = this.#lives || this.#mail.gone.aborted ? null : why;
+    return { outcomes: this.#each(outcome), dead, notes: this.#notes };
   }
 }

@@ -9,6 +9,8 @@ import { type Lookup, type Mx, queryName } from '../system/dns.ts';
 import { type Reply, reply } from '../wire/reply.ts';
 
 export type Route = Readonly<{
+  /** The domain in A-labels, lower case; null for an address literal. */
+  name: string | null;
   /** At least one. */
   hosts: readonly string[];
   /** TLS with any certificate, for domains that cannot have one of a known authority. */
@@ -71,11 +73,11 @@ export function literalAddress(domain: string): string | null {
 function literalRoute(domain: string): Route | NoRoute {
   const address = literalAddress(domain);
   if (address === null) return unroutable(550, '1.2', `${quoted(domain)} is no address literal`);
-  return { hosts: [address], anyCertificate: true, plainAllowed: false };
+  return { name: null, hosts: [address], anyCertificate: true, plainAllowed: false };
 }
 
 function routeOver(hosts: readonly string[], name: string): Route {
-  return { hosts, anyCertificate: name.startsWith('_'), plainAllowed: plainDomains.includes(name) };
+  return { name, hosts, anyCertificate: name.startsWith('_'), plainAllowed: plainDomains.includes(name) };
 }
 
 /** By preference, equal ones in any order, each host once. */

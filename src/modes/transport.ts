@@ -8,6 +8,8 @@ import { Courier } from '../deliver/courier.ts';
 import type { Turn } from '../deliver/destination.ts';
 import { Destinations, type Places } from '../deliver/destinations.ts';
 import { HttpsCarrier } from '../deliver/https-carrier.ts';
+import { MtaSts } from '../deliver/mta-sts.ts';
+import { publishedPolicies } from '../deliver/mta-sts-source.ts';
 import { describeFailure, type Outcome } from '../deliver/outcome.ts';
 import { TlsClient } from '../deliver/secure.ts';
 import { SmtpCarrier } from '../deliver/smtp-carrier.ts';
@@ -17,6 +19,7 @@ import { quoted } from '../message/text.ts';
 import type { Settings } from '../settings/settings.ts';
 import { trustAuthorities } from '../system/authorities.ts';
 import { type Clock, monotonicClock } from '../system/clock.ts';
+import { txtLookup } from '../system/dns.ts';
 import { mailDns } from '../system/dns-cache.ts';
 import { stackOf } from '../system/errors.ts';
 import type { Log } from '../system/log.ts';
@@ -105,8 +108,9 @@ export class Transport implements Reception<RecipientReplies> {
   ): Promise<readonly Reply[]> {
     const { clock, courier } = this.#system;
     const began = clock();
-    const { outcomes, dead } = await courier.deliver({ domain, envelope, content, deadline, gone }, turn.alive);
+    const { outcomes, dead, notes } = await courier.deliver({ domain, envelope, content, deadline, gone }, turn.alive);
     turn.end(dead === null ? (gone.aborted ? 'cancelled' : 'answered') : { dead });
+    for (const note of notes) this.#system.log.info(`Transport: ${note}`);
     this.#tell(domain, envelope, outcomes, content.octets, clock() - began);
     return outcomes.map(outcome => outcome.reply);
   }
@@ -127,8 +131,7 @@ export class Transport implements Reception<RecipientReplies> {
     if (outcome === undefined) return 'lost';
     if (outcome.kind === 'sent') {
       const { carrier, host, address, tls } = outcome.way;
-      const failed = '';
-      return `sent by ${carrier} to ${host}[${address}], ${tls}${failed}`;
+      return `sent by ${carrier} to ${host}[${address}], ${tls}`;
     }
     const why = outcome.failures.map(failure => quoted(`${failure.carrier}: ${describeFailure(failure)}`, 600));
     return `${outcome.kind}: ${quoted(describeReply(outcome.reply), 600)}${why.length > 0 ? ` after ${why.join(', ')}` : ''}`;
@@ -141,8 +144,14 @@ export async function startTransport(settings: Settings, log: Log): Promise<Runn
   const random = Math.random;
   const { context, source, count } = trustAuthorities();
   const tls = new TlsClient(context);
+  const dns = mailDns(settings.dnsServers, clock);
   const courier = new Courier({
-    dns: mailDns(settings.dnsServers, clock),
+    dns,
+    sts: new MtaSts({
+      source: publishedPolicies({ txt: txtLookup(settings.dnsServers), ...dns }),
+      clock,
+      report: line => log.info(`Transport: ${line}`),
+    }),
     https: new HttpsCarrier(settings.remoteHttpsPort, tls, clock),
     smtp: new SmtpCarrier({ port: settings.remoteSmtpPort, name: settings.serverName, tls, clock }),
     clock,

@@ -17,21 +17,23 @@ export class Site {
   readonly mailboxes = join(this.directory, 'mailboxes');
   readonly spool = join(this.directory, 'spool');
   readonly rejected = join(this.directory, 'rejected');
-  /** Where the filter listens: outgoing, incoming by SMTP and by HTTP. */
+  /** Where the filter listens: outgoing, incoming by SMTP and by HTTP, transport. */
   readonly port: number;
   readonly incomingPort: number;
   readonly httpPort: number;
+  readonly lmtpPort: number;
 
-  private constructor([port, incomingPort, httpPort]: readonly [number, number, number]) {
+  private constructor([port, incomingPort, httpPort, lmtpPort]: readonly [number, number, number, number]) {
     this.port = port;
     this.incomingPort = incomingPort;
     this.httpPort = httpPort;
+    this.lmtpPort = lmtpPort;
     undoAtEnd(() => this.#remove());
   }
 
   /** A site whose filters give mail to `nextPort`. */
   static async make(nextPort: number, keys: Keys = {}): Promise<Site> {
-    const site = new Site([await freePort(), await freePort(), await freePort()]);
+    const site = new Site([await freePort(), await freePort(), await freePort(), await freePort()]);
     mkdirSync(site.mailboxes);
     mkdirSync(site.spool);
     site.configure({
@@ -39,6 +41,7 @@ export class Site {
       filtermail_smtp_port: site.port,
       filtermail_smtp_port_incoming: site.incomingPort,
       filtermail_http_port_incoming: site.httpPort,
+      filtermail_lmtp_port_transport: site.lmtpPort,
       postfix_reinject_port: nextPort,
       postfix_reinject_port_incoming: nextPort,
       filtermail_rejected_dir: site.rejected,
