@@ -14,7 +14,16 @@ import { Attempt } from './attempt.ts';
 import { findAddresses } from './host-addresses.ts';
 import type { HttpsCarrier } from './https-carrier.ts';
 import type { MtaSts } from './mta-sts.ts';
-import { describeFailure, type Failure, type Outcome, outcomeOf, refused, sent, unreachable } from './outcome.ts';
+import {
+  describeFailure,
+  type Failure,
+  isOurs,
+  type Outcome,
+  outcomeOf,
+  refused,
+  sent,
+  unreachable,
+} from './outcome.ts';
 import { findRoute, type Route } from './route.ts';
 import type { Host, SmtpCarrier } from './smtp-carrier.ts';
 
@@ -104,10 +113,12 @@ class Delivery {
       this.#lives = true;
       return this.#all(refused(allowed.reply), allowed.cause);
     }
+    let missing = 0;
     for (const name of allowed.hosts) {
       if (this.#isOver()) return this.#all(refused(tooLate, this.#failures));
       const found = await unlessAborted(findAddresses(name, this.#options.dns), gone);
       if (found === null) return this.#all(refused(tooLate, this.#failures));
+      if ('none' in found) missing++;
       if (!('addresses' in found)) {
         this.#fail({
           carrier: 'SMTP',
@@ -120,6 +131,10 @@ class Delivery {
       }
       const outcomes = await this.#tryHost({ name, addresses: found.addresses, anyCertificate, plainAllowed });
       if (outcomes !== null) return { outcomes, dead: null, notes: this.#notes };
+    }
+    if (missing === allowed.hosts.length) {
+      this.#lives = true;
+      return this.#all(refused(reply(550, '4.4', `${domain}: none of its hosts has an address`), this.#failures));
     }
     return this.#all(this.#isOver() ? refused(tooLate, this.#failures) : unreachable(domain, this.#failures));
   }
@@ -199,7 +214,8 @@ class Delivery {
   #all(outcome: Outcome, cause?: string): Delivered {
     const last = this.#failures.at(-1);
     const why = cause ?? (last === undefined ? null : describeFailure(last));
-    const dead = this.#lives || this.#mail.gone.aborted ? null : why;
+    const isKnown = this.#lives || this.#mail.gone.aborted || this.#failures.some(isOurs);
+    const dead = isKnown ? null : why;
     return { outcomes: this.#each(outcome), dead, notes: this.#notes };
   }
 }

@@ -48,14 +48,18 @@ export function outcomeOf(result: RecipientResult, way: Way, before: readonly Fa
   return refused(reply(451, '4.2', shortened(`${host}: ${result.phase}: ${cause}`)), failures);
 }
 
-/** None of the hosts could be used. */
+/** None of the hosts could be used, for these reasons in their order. */
 export function unreachable(domain: string, failures: readonly Failure[]): Outcome {
-  const last = failures.at(-1);
-  if (last === undefined) return refused(reply(451, '4.1', `${domain}: no host to try`));
-  const why = failures.some(({ carrier }) => carrier === 'SMTP')
-    ? failures.findLast(({ carrier }) => carrier === 'SMTP')
-    : last;
-  return refused(reply(451, '4.1', describeFailure(why ?? last)), failures);
+  // SMTP comes last, and what it said is what an admin elsewhere can mend.
+  const telling = failures.findLast(({ carrier }) => carrier === 'SMTP') ?? failures.at(-1);
+  if (telling === undefined) return refused(reply(451, '4.1', `${domain}: no host was tried`));
+  const isSecurity = telling.phase === 'TLS' || telling.phase === 'STARTTLS';
+  return refused(reply(451, isSecurity ? '7.5' : '4.1', describeFailure(telling)), failures);
+}
+
+/** Whether it says nothing of the remote: this process has no descriptors left. */
+export function isOurs({ cause }: Failure): boolean {
+  return /\(E[MN]FILE\)/.test(cause);
 }
 
 /** For logs and replies: host, address, phase, cause. */
