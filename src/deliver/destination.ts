@@ -1,8 +1,8 @@
 /**
  * One destination: how many transactions may come to it, whose turn it is, and whether it is dead.
  *
- * - A transaction takes a place at RCPT, so that a slow or dead destination cannot hold all of Postfix's connections. Its delivery waits in
- *   order for one of four turns; somebody waits only while four run.
+ * - A transaction takes a place at RCPT, so that a slow or dead destination cannot hold all of Postfix's connections, and has it until its
+ *   delivery's turn or itself ends. The delivery waits in order for one of four turns; somebody waits only while four run.
  * - A turn that ends dead closes the destination, unless the destination was closed or showed life since that turn began: what it found out
  *   is older than that. Whoever comes while it is closed, or waits then, is answered at once. After the closed time a single place is the
  *   probe, until its turn ends or it is given back without one; then the next who comes is. A probe never waits: the turn that closed is free.
@@ -27,7 +27,7 @@ export type Turn = Readonly<{
 /** What one transaction holds of a destination. */
 export type Place = Readonly<{
   turn: (signal: AbortSignal) => Turn | Reply | Promise<Turn | Reply>;
-  /** To be called once; a turn that runs goes on. */
+  /** A turn that runs goes on; its end gives the place back as well. */
   giveBack: () => void;
 }>;
 
@@ -87,11 +87,14 @@ export class Destination {
         return this.#enter(place, signal);
       },
       giveBack: () => {
+        if (!held) return;
+        held = false;
         this.#places--;
         this.#quietSince = this.#clock();
         if (!entered) this.#handOn(place);
       },
     };
+    let held = true;
     let entered = false;
     const closed = this.#closedTo(place, now);
     if (closed !== null) return closed;
@@ -151,6 +154,8 @@ export class Destination {
         if (ended) return;
         ended = true;
         this.#running--;
+        // Not only at the end of the transaction: a slow destination of a group would hold those of all the others.
+        place.giveBack();
         this.#handOn(place);
         const now = this.#clock();
         this.#quietSince = now;

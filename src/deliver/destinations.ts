@@ -1,7 +1,7 @@
 /**
- * The destinations that mail has gone to of late, by domain (ASCII case folded), and Postfix's connections shared among them: a healthy
- * destination may hold so many transactions, any other its part of the connections that are left, so that mail for dead ones never holds
- * all. At most 500 are held; one that has been idle for a minute is forgotten, with it what was known of its health.
+ * The destinations that mail has gone to of late, by domain (ASCII case folded), and Postfix's connections shared among them: so many
+ * transactions may have mail left for a healthy destination, for any other its part of the connections that are left, so that mail for dead
+ * ones never holds all. At most 500 are held; one that has been idle for a minute is forgotten, with it what was known of its health.
  */
 import { foldCase } from '../message/address.ts';
 import type { Clock } from '../system/clock.ts';
@@ -26,7 +26,7 @@ export type Places = Readonly<{
    * place.
    */
   turn: (domain: string, signal: AbortSignal) => Promise<Turn | Reply>;
-  /** Gives all places back; turns that wait or run are their signal's affair. The next transaction may follow. */
+  /** Gives back the places that are left; turns that wait or run are their signal's affair. The next transaction may follow. */
   end: () => void;
 }>;
 
@@ -48,7 +48,7 @@ export class Destinations {
     return this.#held.size;
   }
 
-  /** How many transactions have a place. */
+  /** How many transactions have taken a place and are not at their end, though each place may be given back by now. */
   get inProgress(): number {
     return this.#inProgress;
   }

@@ -37,6 +37,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 class Delivery {
   state: 'placed' | 'waiting' | 'running' | 'over' = 'placed';
   holdsPlace = true;
+  inTransaction = true;
   probe: boolean;
   asked = 0;
   began = 0;
@@ -119,6 +120,10 @@ class Model {
     assert.equal(this.#destinations.size, 0);
   }
 
+  get #inProgress(): number {
+    return new Set(this.#deliveries.filter(each => each.inTransaction).map(each => each.transaction)).size;
+  }
+
   #do(each: Step): void {
     if (each.do === 'rcpt') this.#rcpt(each.transaction, each.domain);
     else if (each.do === 'ask') this.#one('placed', each.pick, delivery => this.#ask(delivery));
@@ -132,19 +137,16 @@ class Model {
   #rcpt(transaction: number, domain: string): void {
     this.#forget();
     const said = this.#places[transaction]?.take(domain) ?? null;
-    const holding = this.#deliveries.filter(({ holdsPlace }) => holdsPlace);
-    const closed = this.#isClosed(domain);
-    const past = this.#past(domain);
-    const inProgress = new Set(holding.map(each => each.transaction)).size;
-    const share = Math.min(30, Math.max(4, Math.ceil((this.#connections - inProgress) / 8)));
-    const allowed = this.#now - past.lastFast < 60_000 ? 30 : share;
-    const atDomain = holding.filter(each => each.domain === domain);
-    if (atDomain.some(each => each.transaction === transaction)) assert.equal(said, null);
-    else if (closed) assertReply(said, 'closed');
-    else if (atDomain.length >= allowed) assertReply(said, 'busy');
+    const atDomain = this.#deliveries.filter(each => each.domain === domain);
+    const held = atDomain.filter(({ holdsPlace }) => holdsPlace).length;
+    const share = Math.min(30, Math.max(4, Math.ceil((this.#connections - this.#inProgress) / 8)));
+    const allowed = () => (this.#now - this.#past(domain).lastFast < 60_000 ? 30 : share);
+    if (atDomain.some(each => each.inTransaction && each.transaction === transaction)) assert.equal(said, null);
+    else if (this.#isClosed(domain)) assertReply(said, 'closed');
+    else if (held >= allowed()) assertReply(said, 'busy');
     else {
       assert.equal(said, null);
-      this.#deliveries.push(new Delivery(transaction, domain, past.closed));
+      this.#deliveries.push(new Delivery(transaction, domain, this.#past(domain).closed));
     }
   }
 
@@ -177,6 +179,7 @@ class Model {
     const { domain, turn, began, eventsBefore } = delivery;
     turn.end(result);
     delivery.over(null);
+    delivery.holdsPlace = false;
     const past = this.#past(domain);
     past.quietSince = this.#now;
     const slow = this.#now - began >= 10_000;
@@ -208,10 +211,11 @@ class Model {
   /** The client is gone or has its replies: no delivery goes on waiting. */
   #end(transaction: number): void {
     for (const each of this.#deliveries) {
-      if (each.transaction !== transaction || !each.holdsPlace) continue;
+      if (each.transaction !== transaction || !each.inTransaction) continue;
       this.#leave(each);
+      each.inTransaction = false;
+      if (each.holdsPlace) this.#past(each.domain).quietSince = this.#now;
       each.holdsPlace = false;
-      this.#past(each.domain).quietSince = this.#now;
       if (each.state === 'placed') each.over(null);
     }
     this.#places[transaction]?.end();
@@ -269,9 +273,8 @@ class Model {
       assert.ok(this.#all('running', domain).length <= 4);
       assert.ok(this.#probes(domain) <= 1);
     }
-    this.#deliveries = this.#deliveries.filter(({ state, holdsPlace }) => state !== 'over' || holdsPlace);
-    const inProgress = new Set(this.#deliveries.filter(({ holdsPlace }) => holdsPlace).map(each => each.transaction));
-    assert.equal(this.#destinations.inProgress, inProgress.size);
+    this.#deliveries = this.#deliveries.filter(({ state, inTransaction }) => state !== 'over' || inTransaction);
+    assert.equal(this.#destinations.inProgress, this.#inProgress);
   }
 }
 

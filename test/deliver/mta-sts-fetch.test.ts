@@ -1,32 +1,22 @@
 // Policies from a real HTTPS server at port 443, the only one there is for them: so this file runs once more, in a network of its own.
 
 import assert from 'node:assert/strict';
-import { type ExecFileException, execFile, execFileSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import type { Socket } from 'node:net';
+import { type ExecFileException, execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as turn } from 'node:timers/promises';
-import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { MtaSts, type Policy, type PolicySource } from '../../src/deliver/mta-sts.ts';
-import { publishedPolicies } from '../../src/deliver/mta-sts-source.ts';
+import type { Policy } from '../../src/deliver/mta-sts.ts';
 import { trustAuthorities } from '../../src/system/authorities.ts';
-import { txtLookup } from '../../src/system/dns.ts';
-import { mailDns } from '../../src/system/dns-cache.ts';
 import { eventually } from '../loopback/eventually.ts';
-import { DnsServer } from '../peers/dns-server.ts';
+import { badCertificates, makeCertificates, type Respond, World } from './mta-sts-world.ts';
 
 const minute = 60_000;
 const inside = process.argv[2] === 'inside';
 const folder = inside ? (process.argv[3] ?? '') : mkdtempSync(join(tmpdir(), 'mta-sts-'));
 const inFolder = (name: string) => join(folder, name);
-
-type Respond = (request: IncomingMessage, response: ServerResponse) => void;
 
 const policy = 'version: STSv1\r\nmode: enforce\r\nmx: mx1.test\r\nmx: *.mx.test\r\nmax_age: 604800\r\n';
 
@@ -93,96 +83,8 @@ const useless: [label: string, respond: Respond, trouble: RegExp][] = [
   ['self-signed', text(policy), /self-signed certificate/],
 ];
 
-const badCertificates = ['wrong-name', 'common-name', 'self-signed'];
 /** Domains of tests of their own. */
 const others = ['first', 'moved', 'slow', 'late', 'v6', 'addresses'];
-const responders = new Map<string, Respond>(
-  [...usable, ...useless].map(([label, respond]) => [`mta-sts.${label}.test`, respond]),
-);
-
-function makeCertificates(): void {
-  mkdirSync(inFolder('empty'));
-  const openssl = (...args: string[]) =>
-    execFileSync('openssl', ['req', '-x509', '-days', '2', ...args], { stdio: 'pipe' });
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl(...newKey, '-keyout', inFolder('ca.key'), '-out', inFolder('ca.pem'), '-subj', '/CN=Authority');
-  openssl(...newKey, '-keyout', inFolder('key'), '-out', inFolder('self-signed'), ...named('self-signed'));
-  const signed = ['-CA', inFolder('ca.pem'), '-CAkey', inFolder('ca.key'), '-key', inFolder('key')];
-  const leaf = [...signed, '-addext', 'basicConstraints=critical,CA:false'];
-  openssl(...leaf, '-out', inFolder('wrong-name'), ...named('other'));
-  openssl(...leaf, '-out', inFolder('common-name'), '-subj', '/CN=mta-sts.common-name.test');
-  const labels = [...usable, ...useless].map(([label]) => label).filter(label => !badCertificates.includes(label));
-  openssl(...leaf, '-out', inFolder('good'), ...named(...labels, ...others));
-}
-
-function named(...labels: string[]): string[] {
-  const names = labels.map(label => `DNS:mta-sts.${label}.test`);
-  return ['-subj', '/CN=policies', '-addext', `subjectAltName=${names.join()}`];
-}
-
-/** A name server, the HTTPS server of all policy hosts, and MTA-STS as transport uses it. */
-class World implements AsyncDisposable {
-  now = 0;
-  readonly reports: string[] = [];
-  readonly sockets = new Set<Socket>();
-  readonly dns: DnsServer;
-  readonly source: PolicySource;
-  readonly sts: MtaSts;
-  readonly #servers: Server[] = [];
-
-  private constructor(dns: DnsServer) {
-    this.dns = dns;
-    const servers = [{ address: '127.0.0.1', port: dns.port }];
-    const clock = () => this.now;
-    this.source = publishedPolicies({ ...mailDns(servers, clock), txt: txtLookup(servers) });
-    this.sts = new MtaSts({ source: this.source, clock, report: trouble => this.reports.push(trouble) });
-  }
-
-  static async start(): Promise<World> {
-    const world = new World(await DnsServer.listen());
-    const key = readFileSync(inFolder('key'));
-    const context = (name: string) => createSecureContext({ key, cert: readFileSync(inFolder(name)) });
-    const bad = new Map<string, SecureContext>(badCertificates.map(label => [`mta-sts.${label}.test`, context(label)]));
-    const good = context('good');
-    const SNICallback: NonNullable<TlsOptions['SNICallback']> = (name, use) => use(null, bad.get(name) ?? good);
-    for (const host of ['127.0.0.1', '::1']) {
-      const server = createServer({ SNICallback }, (request, response) => {
-        assert.equal(`${request.method} ${request.url}`, 'GET /.well-known/mta-sts.txt');
-        responders.get(request.headers.host ?? '')?.(request, response);
-      });
-      server.on('tlsClientError', () => null).on('clientError', () => null);
-      server.on('connection', socket => {
-        world.sockets.add(socket);
-        socket.on('close', () => world.sockets.delete(socket));
-      });
-      server.listen(443, host);
-      await once(server, 'listening');
-      world.#servers.push(server);
-    }
-    return world;
-  }
-
-  /** In DNS, and at the HTTPS server. */
-  publish(label: string, id: string, respond: Respond): void {
-    this.dns.txt(`_mta-sts.${label}.test`, [`v=STSv1; id=${id};`]);
-    this.dns.a(`mta-sts.${label}.test`, ['127.0.0.1']);
-    responders.set(`mta-sts.${label}.test`, respond);
-  }
-
-  /** What the policy leaves, and in how many milliseconds. */
-  async left(label: string, ...hosts: string[]) {
-    const began = performance.now();
-    const allowed = await this.sts.allowed(`${label}.test`, hosts, new AbortController().signal);
-    return { left: 'hosts' in allowed ? allowed.hosts : [], took: performance.now() - began };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
-    for (const server of this.#servers) server.close();
-    await this.dns[Symbol.asyncDispose]();
-  }
-}
-
 /** Milliseconds, of a delivery that waits for nothing. */
 const atOnce = 1000;
 
@@ -190,8 +92,8 @@ function testFetch(): void {
   let world: World;
   before(async () => {
     trustAuthorities();
-    world = await World.start();
-    for (const [label] of [...usable, ...useless]) world.dns.a(`mta-sts.${label}.test`, ['127.0.0.1']);
+    world = await World.start(folder);
+    for (const [label, respond] of [...usable, ...useless]) world.serve(label, respond);
   });
   after(async () => {
     await world[Symbol.asyncDispose]();
@@ -321,7 +223,8 @@ function testInside(): void {
       assert.ok(process.env.CI !== 'true' || process.getuid?.() !== 0, why);
       return t.skip(why);
     }
-    makeCertificates();
+    const labels = [...usable, ...useless].map(([label]) => label).filter(label => !badCertificates.includes(label));
+    makeCertificates(folder, [...labels, ...others]);
     const node = [process.execPath, '--test-reporter=spec', fileURLToPath(import.meta.url), 'inside', folder];
     const result = await run([...unshare, ...node]);
     assert.equal(result.error, null, result.output);
