@@ -4,7 +4,7 @@ import { quoted } from '../message/text.ts';
 import { stackOf } from '../system/errors.ts';
 import { DataReader } from '../wire/data-reader.ts';
 import { httpStatus, readEnvelope } from '../wire/mxdeliv.ts';
-import { bareReply, describeReply, formatReply, type Reply } from '../wire/reply.ts';
+import { describeReply, formatReply, type Reply, reply } from '../wire/reply.ts';
 import { Intake, internalError, type MessageFault } from './intake.ts';
 import type { Ongoing } from './ongoing.ts';
 import type { Entrance } from './transaction.ts';
@@ -22,14 +22,14 @@ const patience = 50_000;
 /** How long the rest of a body may take whose answer is out. */
 const lingerTime = 10_000;
 
-const onlyPost = bareReply(502, '5.5.1 Method not allowed');
+const onlyPost = reply(502, '5.1', 'Method not allowed');
 
 export class HttpDelivery {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #options: HttpServerOptions;
   readonly #ongoing: Ongoing;
-  readonly #reader = new DataReader();
+  readonly #reader: DataReader;
   /** Aborted when the client goes away while the mode works on its message. */
   readonly #gone = new AbortController();
   #intake: Intake | null = null;
@@ -40,6 +40,7 @@ export class HttpDelivery {
     this.#request = request;
     this.#response = response;
     this.#options = options;
+    this.#reader = new DataReader(options.maxMessageSize);
     this.#ongoing = ongoing;
   }
 
@@ -76,9 +77,7 @@ export class HttpDelivery {
       return;
     }
     this.#request.on('data', (chunk: Buffer) => this.#received(chunk));
-    this.#request.on('end', () =>
-      this.#end(this.#reader.atLineStart ? this.#fault() : (this.#fault() ?? 'unterminated')),
-    );
+    this.#request.on('end', () => this.#end(this.#fault() ?? (this.#reader.atLineStart ? null : 'unterminated')));
     socket.setTimeout(idleTimeout);
     if (asksFirst) response.writeContinue();
   }
@@ -102,7 +101,7 @@ export class HttpDelivery {
       const fault = this.#fault();
       intake.take(chunk, text, fault);
       // A chunked body need not have an end.
-      if (fault === 'oversize') this.#end(fault);
+      if (this.#reader.tooLong) this.#end(fault);
       else this.#flow(intake);
     } catch (error) {
       this.#crashed(error);
@@ -110,9 +109,7 @@ export class HttpDelivery {
   }
 
   #fault(): MessageFault | null {
-    if (this.#reader.octets > this.#options.maxMessageSize) return 'oversize';
-    if (this.#reader.broken) return 'broken';
-    return this.#hasFinalDot ? 'unterminated' : null;
+    return this.#reader.fault ?? (this.#hasFinalDot ? 'unterminated' : null);
   }
 
   #flow(intake: Intake): void {

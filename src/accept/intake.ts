@@ -7,18 +7,19 @@ import { MessageScanner } from '../message/scanner.ts';
 import { quoted } from '../message/text.ts';
 import type { Spool } from '../system/spool.ts';
 import type { DataFault } from '../wire/data-reader.ts';
+import { headerTooLarge, messageTooLarge } from '../wire/limits.ts';
 import { type Reply, reply } from '../wire/reply.ts';
 import type { Defect, Entrance } from './transaction.ts';
 
 const defects = {
   broken: { reply: reply(550, '6.0', 'Bare CR, bare LF or NUL in the message'), detail: 'bare CR, bare LF or NUL' },
-  oversize: { reply: reply(552, '3.4', 'Message exceeds maximum size'), detail: 'over the size limit' },
+  oversize: { reply: messageTooLarge, detail: 'over the size limit' },
   unterminated: {
     reply: reply(550, '6.0', 'The message has a line that is a single dot, or no CRLF at its end'),
     detail: 'unescaped final dot, or no CRLF at the end',
   },
   'header too large': {
-    reply: reply(552, '3.4', 'Message header too large'),
+    reply: headerTooLarge,
     detail: 'header over 256 KiB or 1000 fields',
   },
   'malformed header': { reply: reply(550, '6.0', 'Malformed message header'), detail: 'malformed header line' },

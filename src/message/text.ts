@@ -26,6 +26,11 @@ export function quoted(octets: string, limit = 320): string {
   return `"${shown}${octets.length > limit ? '...' : ''}"`;
 }
 
+/** The same for text that is no octet string, such as a path or a system's message: in UTF-8. */
+export function quotedText(text: string, limit = 1000): string {
+  return quoted(Buffer.from(text, 'utf8').toString('latin1'), limit);
+}
+
 /** Without the blanks and line ends around it. A loop, because a pattern for the end would be quadratic in long runs of blanks. */
 export function trimBlanks(octets: string): string {
   let start = 0;

@@ -14,7 +14,7 @@ import type { Envelope } from '../message/envelope.ts';
 import { authorOf } from '../message/from.ts';
 import type { Header } from '../message/header.ts';
 import type { Evidence } from '../message/scanner.ts';
-import { quoted } from '../message/text.ts';
+import { quoted, quotedText } from '../message/text.ts';
 import type { Settings } from '../settings/settings.ts';
 import { unlessAborted } from '../system/cancel.ts';
 import { type Clock, monotonicClock, wallClock } from '../system/clock.ts';
@@ -26,10 +26,10 @@ import { type Spool, SpoolStore } from '../system/spool.ts';
 import { describeReply, type Reply, reply } from '../wire/reply.ts';
 import { DisabledMailboxes } from './disabled.ts';
 import { DkimKeys } from './dkim-keys.ts';
-import { openReinjector } from './next-hop.ts';
 import { type UnverifiedOrigin, verifyOrigin } from './origin.ts';
-import { encryptionNeeded, invalidFrom, nothingToDeliver } from './replies.ts';
-import { type Running, stopGrace, warnOfSpool } from './running.ts';
+import { invalidFrom, nothingToDeliver, refuseUnencrypted } from './refusals.ts';
+import { openReinjector, reinject } from './reinjection.ts';
+import { type Running, stopGrace, warnOfDirectory, warnOfSpool } from './running.ts';
 
 export type IncomingSystem = Readonly<{
   /** Milliseconds since 1970. */
@@ -83,21 +83,12 @@ export class Incoming implements Reception {
     const enabled = this.#disabled.takeOut(envelope, author);
     if (enabled === null) return nothingToDeliver;
     if (!mayArrive(what, enabled.recipients, address => mailboxes.enforcesEncryption(address))) {
-      log.warn(`Rejected unencrypted mail from: ${quoted(author)}`);
-      log.warn(`Incoming: mail from ${quoted(author)} is not encrypted: ${quoted(what.detail)}`);
-      return encryptionNeeded;
+      return refuseUnencrypted(log, 'Incoming', author, what.detail);
     }
     const refusal = await this.#checkOrigin(author, evidence, content, gone);
     if (refusal !== null) return refusal;
-    const { answer, failure } = await reinjector.deliver({
-      envelope: forReinjection(enabled, author),
-      content,
-      deadline,
-      gone,
-    });
-    if (failure === null) log.debug(`Incoming: ${what.kind} mail from ${quoted(author)}: ${describeReply(answer)}`);
-    else log.warn(`Incoming: mail from ${quoted(author)} was not reinjected: ${quoted(failure, 1000)}`);
-    return answer;
+    const mail = { envelope: forReinjection(enabled, author), content, deadline, gone };
+    return await reinject(reinjector, mail, log, `Incoming: ${what.kind} mail from ${quoted(author)}`);
   }
 
   unusable(_envelope: Envelope, header: Header, { reply, detail }: Defect): void {
@@ -123,7 +114,7 @@ export class Incoming implements Reception {
     const origin = await unlessAborted(verifyOrigin(evidence, domain, keys, wallClock() / 1000), gone);
     if (origin === null) {
       // Nobody hears the answer: a message that goes on waiting for DNS would only hold memory.
-      log.warn(`Incoming: mail from ${quoted(author)} was not reinjected: "the client has gone"`);
+      log.warn(`Incoming: mail from ${quoted(author)} was not reinjected: the client has gone`);
       return keyTrouble;
     }
     if ('verified' in origin) return null;
@@ -135,7 +126,7 @@ export class Incoming implements Reception {
   async #refuseOrigin(author: string, { refused, reasons }: UnverifiedOrigin, content: Spool): Promise<Reply> {
     const { log, rejected, wallClock } = this.#system;
     const kept = await rejected.keep(content, wallClock());
-    const where = 'path' in kept ? `kept as ${pathText(kept.path)}` : `not kept: ${pathText(kept.failure)}`;
+    const where = 'path' in kept ? `kept as ${quotedText(kept.path)}` : `not kept: ${quotedText(kept.failure)}`;
     log.warn(`Incoming: refused mail from ${quoted(author)}: ${[refused, ...reasons, where].join('; ')}`);
     return reply(554, '7.1', refused);
   }
@@ -151,10 +142,6 @@ function describe({ kind, author }: IncomingContent): string {
     case 'unencrypted':
       return 'unencrypted mail.';
   }
-}
-
-function pathText(text: string): string {
-  return quoted(Buffer.from(text, 'utf8').toString('latin1'), 1000);
 }
 
 /**
@@ -187,12 +174,16 @@ export async function startIncoming(settings: Settings, log: Log): Promise<Runni
     await listenHttp(host, settings.httpPortIncoming, { ...entrance, maxMessageSize }, 1 / 2),
   ];
   log.info('Incoming: entering serving loop');
-  const noMailboxes = mailboxesTrouble(mailboxesDir);
-  if (noMailboxes !== null)
-    log.warn(`Incoming: every address enforces encryption: mailboxes_dir ${quoted(mailboxesDir)}: ${noMailboxes}`);
-  const cannotKeep = settings.skipDkim ? null : rejected.trouble();
-  if (cannotKeep !== null)
-    log.warn(`Incoming: refused mail cannot be kept: filtermail_rejected_dir ${quoted(rejectedDir)}: ${cannotKeep}`);
+  const rejectedTrouble = settings.skipDkim ? null : rejected.trouble();
+  const mailboxes = mailboxesTrouble(mailboxesDir);
+  warnOfDirectory(log, 'Incoming: every address enforces encryption', 'mailboxes_dir', mailboxesDir, mailboxes);
+  warnOfDirectory(
+    log,
+    'Incoming: refused mail cannot be kept',
+    'filtermail_rejected_dir',
+    rejectedDir,
+    rejectedTrouble,
+  );
   warnOfSpool(settings, log, 'Incoming');
   return {
     async stop() {

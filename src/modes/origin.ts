@@ -1,5 +1,5 @@
 /** Who vouches for the From address of a message from elsewhere: DKIM, under keys that are fetched here and judged in check/dkim. */
-import { dkimCandidates } from '../check/dkim/candidates.ts';
+import { type Candidates, dkimCandidates } from '../check/dkim/candidates.ts';
 import type { KeyFault } from '../check/dkim/key-record.ts';
 import type { Signature } from '../check/dkim/signature.ts';
 import { checkClaims, checkSignature, type VerificationFault } from '../check/dkim/verify.ts';
@@ -32,16 +32,9 @@ export async function verifyOrigin(
   keys: DkimKeys,
   now: number,
 ): Promise<Origin> {
-  const { fields, usable, faulty, untried, unaligned } = dkimCandidates(header, domain);
-  if (fields === 0) return { refused: 'No DKIM signature found', reasons: [] };
-  const reasons = [
-    ...faulty,
-    ...unaligned.slice(0, maxUnalignedTold).map(other => `d=${quoted(other)}: not the From domain`),
-  ];
-  if (untried > 0) reasons.push(`${untried} more of the From domain were not tried`);
-  if (unaligned.length > maxUnalignedTold) reasons.push(`${unaligned.length - maxUnalignedTold} more of other domains`);
-
-  const checks = usable.map(async signature => {
+  const candidates = dkimCandidates(header, domain);
+  if (candidates.fields === 0) return { refused: 'No DKIM signature found', reasons: [] };
+  const checks = candidates.usable.map(async signature => {
     const digest = digests.get(signature.bodyCanonicalization);
     if (digest === undefined) throw new Error('the body was not hashed');
     const fault = checkClaims(signature, digest, now);
@@ -51,14 +44,27 @@ export async function verifyOrigin(
   const verified = await firstVerified(checks);
   if (verified !== null) return { verified };
 
-  let temporary = false;
-  for (const { signature, result } of await Promise.all(checks)) {
-    if (result === null) continue;
-    const reason = 'fault' in result ? result.fault : `DNS: ${result.trouble}`;
-    reasons.unshift(`d=${quoted(signature.domain)} s=${quoted(signature.selector)}: ${reason}`);
-    temporary ||= 'trouble' in result;
-  }
-  return temporary ? { temporary: reasons } : { refused: 'No valid DKIM signature found', reasons };
+  const results = await Promise.all(checks);
+  const tried = results.flatMap(({ signature, result }) => (result === null ? [] : [describe(signature, result)]));
+  const reasons = [...tried, ...whyUntried(candidates)];
+  const isTemporary = results.some(({ result }) => result !== null && 'trouble' in result);
+  return isTemporary ? { temporary: reasons } : { refused: 'No valid DKIM signature found', reasons };
+}
+
+function describe({ domain, selector }: Signature, result: NonNullable<Result>): string {
+  const reason = 'fault' in result ? result.fault : `DNS: ${result.trouble}`;
+  return `d=${quoted(domain)} s=${quoted(selector)}: ${reason}`;
+}
+
+function whyUntried({ faulty, untried, unreadable, unaligned }: Candidates): readonly string[] {
+  const reasons = [
+    ...faulty,
+    ...unaligned.slice(0, maxUnalignedTold).map(other => `d=${quoted(other)}: not the From domain`),
+  ];
+  if (untried > 0) reasons.push(`${untried} more of the From domain were not tried`);
+  if (unaligned.length > maxUnalignedTold) reasons.push(`${unaligned.length - maxUnalignedTold} more of other domains`);
+  if (unreadable > 0) reasons.push(`${unreadable} without a readable d=`);
+  return reasons;
 }
 
 /** One signature that verifies is enough: it does not wait for the keys of the others. */

@@ -17,8 +17,8 @@ import { type Mailboxes, openMailboxes } from '../system/mailboxes.ts';
 import { SpoolStore } from '../system/spool.ts';
 import { bareReply, describeReply, type Reply, reply } from '../wire/reply.ts';
 import { DisabledMailboxes } from './disabled.ts';
-import { openReinjector } from './next-hop.ts';
-import { encryptionNeeded, invalidFrom, nothingToDeliver } from './replies.ts';
+import { invalidFrom, nothingToDeliver, refuseUnencrypted } from './refusals.ts';
+import { openReinjector, reinject } from './reinjection.ts';
 import { type Running, stopGrace, warnOfSpool } from './running.ts';
 
 export type OutgoingSystem = Readonly<{ clock: Clock; log: Log; mailboxes: Mailboxes; reinjector: Reinjector }>;
@@ -66,10 +66,8 @@ export class Outgoing implements Reception {
     if ('refused' in outcome) return this.#refuse(envelope, outcome.refused);
     const enabled = this.#withoutDisabled(envelope);
     if (enabled === null) return nothingToDeliver;
-    const { answer, failure } = await reinjector.deliver({ envelope: enabled, content, deadline, gone });
-    if (failure === null) log.debug(`Outgoing: ${outcome.accepted} mail from ${sender}: ${describeReply(answer)}`);
-    else log.warn(`Outgoing: mail from ${sender} was not reinjected: ${quoted(failure, 1000)}`);
-    return answer;
+    const mail = { envelope: enabled, content, deadline, gone };
+    return await reinject(reinjector, mail, log, `Outgoing: ${outcome.accepted} mail from ${sender}`);
   }
 
   unusable({ from }: Envelope, _header: unknown, { reply, detail }: Defect): void {
@@ -90,9 +88,7 @@ export class Outgoing implements Reception {
         log.trace(`Outgoing: From is ${quoted(refusal.author)}`);
         return reply(500, '7.1', `Invalid FROM <${refusal.author}> for <${from.address}>`);
       case 'unencrypted':
-        log.warn(`Rejected unencrypted mail from: ${sender}`);
-        log.warn(`Outgoing: mail from ${sender} is not encrypted: ${quoted(refusal.detail)}`);
-        return encryptionNeeded;
+        return refuseUnencrypted(log, 'Outgoing', from.address, refusal.detail);
     }
   }
 

@@ -1,5 +1,5 @@
 /** What modes have in common when they start and stop. */
-import { quoted } from '../message/text.ts';
+import { quotedText } from '../message/text.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Log } from '../system/log.ts';
 import { spoolTrouble } from '../system/unlinked-file.ts';
@@ -15,6 +15,16 @@ export const stopGrace = 10_000;
 
 export function warnOfSpool({ spoolDir }: Settings, log: Log, label: string): void {
   const trouble = spoolTrouble(spoolDir);
-  if (trouble !== null)
-    log.warn(`${label}: large mail may be refused: filtermail_spool_dir ${quoted(spoolDir)}: ${trouble}`);
+  warnOfDirectory(log, `${label}: large mail may be refused`, 'filtermail_spool_dir', spoolDir, trouble);
+}
+
+/** Says what comes of it that a directory of the configuration is of no use; nothing where there is no trouble. */
+export function warnOfDirectory(
+  log: Log,
+  consequence: string,
+  key: string,
+  path: string,
+  trouble: string | null,
+): void {
+  if (trouble !== null) log.warn(`${consequence}: ${key} ${quotedText(path)}: ${quotedText(trouble)}`);
 }

@@ -5,7 +5,7 @@
 import { lstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { plainMailbox } from '../message/address.ts';
-import { codeOf, messageOf } from './errors.ts';
+import { causeOf, codeOf, messageOf } from './errors.ts';
 
 export type Presence = 'present' | 'absent' | { unknown: string };
 
@@ -54,6 +54,6 @@ export function mailboxesTrouble(directory: string): string | null {
   try {
     return statSync(directory).isDirectory() ? null : 'it is not a directory';
   } catch (error) {
-    return messageOf(error);
+    return causeOf(error);
   }
 }

@@ -23,6 +23,7 @@ import type { Spool } from './spool.ts';
 
 export type Kept = { path: string } | { failure: string };
 
+const subdirectory = 'dkim-verify';
 const maxFiles = 100;
 const maxOctets = 100 * 1024 * 1024;
 /** With `.part` while it is written: a file that is cut short by a crash must not look like a message. */
@@ -32,15 +33,13 @@ export class RejectedMail {
   /** Where the files go: `<filtermail_rejected_dir>/dkim-verify`. */
   readonly directory: string;
   readonly #parent: string;
-  readonly #name: string;
   /** Octets that files under way may still grow to. */
   readonly #underWay = new Map<string, number>();
 
-  constructor(parent: string, name = 'dkim-verify') {
+  constructor(parent: string) {
     // O_NOFOLLOW would not mind a link with a slash behind it.
     this.#parent = resolve(parent);
-    this.#name = name;
-    this.directory = join(this.#parent, name);
+    this.directory = join(this.#parent, subdirectory);
   }
 
   /** Why messages cannot be kept, in words for the log; null when they can. */
@@ -80,7 +79,7 @@ export class RejectedMail {
   #within<T>(use: (directory: string) => T): T {
     const parent = openDirectory(this.#parent, this.#parent);
     try {
-      const directory = openDirectory(`/proc/self/fd/${parent}/${this.#name}`, this.directory);
+      const directory = openDirectory(`/proc/self/fd/${parent}/${subdirectory}`, this.directory);
       try {
         if ((fstatSync(directory).mode & 0o077) !== 0) fchmodSync(directory, 0o700);
         return use(`/proc/self/fd/${directory}`);
@@ -136,12 +135,12 @@ function openDirectory(path: string, shown: string): number {
   try {
     mkdirSync(path, 0o700);
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw new Error(`${shown}: ${codeOf(error)}`);
+    if (codeOf(error) !== 'EEXIST') throw new Error(`${shown}: ${causeOf(error)}`);
   }
   try {
     descriptor = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   } catch (error) {
-    throw new Error(`${shown}: ${codeOf(error)}`);
+    throw new Error(`${shown}: ${causeOf(error)}`);
   }
   const { uid } = fstatSync(descriptor);
   if (uid === process.geteuid?.() || uid === 0) return descriptor;

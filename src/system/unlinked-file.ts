@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, statfsSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, messageOf } from './errors.ts';
+import { causeOf, codeOf } from './errors.ts';
 
 const tmpFile = 0o20000000; // O_TMPFILE of Linux on x64 and arm64, without O_DIRECTORY
 // tmpfs and ramfs, from Linux's magic.h.
@@ -30,6 +30,6 @@ export function spoolTrouble(directory: string): string | null {
     closeSync(openUnlinked(directory));
     return memoryFileSystems.includes(statfsSync(directory).type) ? 'it is a memory file system' : null;
   } catch (error) {
-    return messageOf(error);
+    return causeOf(error);
   }
 }

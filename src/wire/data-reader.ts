@@ -34,6 +34,22 @@ export class DataReader {
   /** Octets of the wire form so far, up to and without the final dot line; exact once the end was found. */
   wireOctets = 0;
   #place: Place = 'start';
+  readonly #maxOctets: number;
+
+  /** `maxOctets`: of a message, dots unescaped. */
+  constructor(maxOctets = Number.POSITIVE_INFINITY) {
+    this.#maxOctets = maxOctets;
+  }
+
+  get tooLong(): boolean {
+    return this.octets > this.#maxOctets;
+  }
+
+  /** Why the message cannot be taken, as far as it was read. */
+  get fault(): DataFault | null {
+    if (this.broken) return 'broken';
+    return this.tooLong ? 'oversize' : null;
+  }
 
   /** Reads `chunk` from `from` on, at most up to the end of the message. */
   feed(chunk: Buffer, from = 0): DataChunk {

@@ -4,20 +4,18 @@
  */
 import type { Envelope, Parameters } from '../message/envelope.ts';
 import { isAscii, trimBlanks } from '../message/text.ts';
+import { headerTooLarge, maxRecipients, tooManyRecipients } from './limits.ts';
 import { isPositive, type Reply, reply } from './reply.ts';
 
 export const senderHeader = 'X-MAIL-FROM';
 export const recipientHeader = 'X-MAIL-TO';
 
-/** As many as over SMTP. */
-const maxRecipients = 1000;
 /** No more than a command line would hold. */
 const maxAddressOctets = 4000;
 
 const badSender = reply(501, '1.7', `Bad address syntax in ${senderHeader}`);
 const badRecipient = reply(501, '1.3', `Bad address syntax in ${recipientHeader}`);
 const noRecipient = reply(501, '5.4', `No recipient in ${recipientHeader}`);
-const tooManyRecipients = reply(452, '5.3', 'Too many recipients');
 
 // An unquoted blank, `<` or `>` could end the address in a command and begin a parameter.
 const bareAddress = /^(?:[^\0-\x20\x7f<>"\\]|\\[^\0-\x20\x7f<>]|"(?:[^\0-\x1f\x7f"\\]|\\[^\0-\x1f\x7f])*")+$/;
@@ -79,5 +77,5 @@ function isBare(address: string): boolean {
  */
 export function httpStatus(answer: Reply): number {
   if (isPositive(answer)) return 200;
-  return answer.code === 552 && /^5\.3\.4 .*\bsize\b/i.test(answer.lines[0]) ? 413 : 400;
+  return answer.code === 552 && answer.lines[0].startsWith('5.3.4 ') && answer !== headerTooLarge ? 413 : 400;
 }

@@ -8,6 +8,7 @@
 import type { Envelope, ForwardedAttribute, Recipient, ReversePath } from '../message/envelope.ts';
 import { type Command, parseCommand, xforwardAttributes } from './command.ts';
 import { type DataFault, DataReader } from './data-reader.ts';
+import { maxRecipients, messageTooLarge, tooManyRecipients } from './limits.ts';
 import { bareReply, formatReply, isPositive, type Reply, reply } from './reply.ts';
 
 export type SessionEvent =
@@ -36,14 +37,12 @@ export type SessionOptions = Readonly<{
 export const startData = bareReply(354, 'End data with <CR><LF>.<CR><LF>');
 
 const maxLineOctets = 4096;
-const maxRecipients = 1000;
 const maxForwarded = 100;
 /** Replies to pipelined commands that may wait to be taken: a short command can have a long answer. */
 const maxOutput = 16_384;
 
 const ok = reply(250, '0.0', 'Ok');
 const outOfSequence = reply(503, '5.1', 'Bad sequence of commands');
-const oversize = reply(552, '3.4', 'Message exceeds maximum size');
 
 export class SmtpSession {
   closed = false;
@@ -117,7 +116,7 @@ export class SmtpSession {
     if (event.kind === 'sender' && isPositive(answer)) this.#from = event.path;
     else if (event.kind === 'recipient' && isPositive(answer)) this.#recipients.push(event.path);
     else if (event.kind === 'recipient') this.#lastRefusal = answer;
-    else if (event.kind === 'data' && answer.code === 354) this.#reader = new DataReader();
+    else if (event.kind === 'data' && answer.code === 354) this.#reader = new DataReader(this.#options.maxMessageSize);
     else if (event.kind === 'end') this.#reset();
   }
 
@@ -150,14 +149,9 @@ export class SmtpSession {
     const from = this.#at;
     const { text, end } = reader.feed(this.#input, from);
     this.#at = end < 0 ? this.#input.length : end;
-    const fault = this.#fault(reader);
+    const { fault } = reader;
     if (end >= 0) this.#ended = { kind: 'end', fault, wireOctets: reader.wireOctets };
     return { kind: 'octets', wire: this.#input.subarray(from, this.#at), text, fault };
-  }
-
-  #fault(reader: DataReader): DataFault | null {
-    if (reader.broken) return 'broken';
-    return reader.octets > this.#options.maxMessageSize ? 'oversize' : null;
   }
 
   /** Reads one command line and carries it out; null when it needs no answer from the owner. */
@@ -244,7 +238,7 @@ export class SmtpSession {
   #mail(path: ReversePath): SessionEvent | null {
     const size = path.parameters.get('SIZE');
     if (!this.#greeted || this.#from !== null) this.#reply(outOfSequence);
-    else if (size && Number(size) > this.#options.maxMessageSize) this.#reply(oversize);
+    else if (size && Number(size) > this.#options.maxMessageSize) this.#reply(messageTooLarge);
     else return { kind: 'sender', path };
     return null;
   }
@@ -252,7 +246,7 @@ export class SmtpSession {
   #rcpt(path: Recipient): SessionEvent | null {
     if (this.#from === null) this.#reply(outOfSequence);
     else if (this.#recipients.length >= maxRecipients) {
-      this.#lastRefusal = reply(452, '5.3', 'Too many recipients');
+      this.#lastRefusal = tooManyRecipients;
       this.#reply(this.#lastRefusal);
     } else return { kind: 'recipient', path };
     return null;

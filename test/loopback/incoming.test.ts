@@ -290,7 +290,7 @@ test('the next hop decides: its refusals are the answer', async () => {
       gate.hop.answer = ({ verb }) => (verb === 'RCPT' ? answer : undefined);
       await gate.expects(entrance, letter(sealedBy(two)), {
         reply,
-        log: [encryptedLine, /^WARN Incoming: mail from me@two\.test was not reinjected: /],
+        log: [encryptedLine, /^WARN Incoming: encrypted mail from me@two\.test was not reinjected: /],
       });
     }
   }

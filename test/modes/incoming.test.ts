@@ -47,7 +47,7 @@ describe('what the next hop is asked to do', () => {
       assert.equal(world.logged.length, 2);
       assert.match(
         world.logged[1] ?? '',
-        /^WARN Incoming: mail from me@two\.test was not reinjected: "Postfix said so\\x0aERROR x"$/,
+        /^WARN Incoming: encrypted mail from me@two\.test was not reinjected: "Postfix said so\\x0aERROR x"$/,
       );
     });
   }

@@ -11,6 +11,8 @@ export type Candidates = Readonly<{
   faulty: readonly SignatureFault[];
   /** How many aligned ones are left out because there are too many. */
   untried: number;
+  /** How many do not tell their domain: the tag list is malformed or has no d=. */
+  unreadable: number;
   /** Domains of the others, as they claim; they are only logged. */
   unaligned: readonly string[];
 }>;
@@ -24,9 +26,11 @@ export function dkimCandidates(header: Header, authorDomain: string): Candidates
   const faulty: SignatureFault[] = [];
   const unaligned: string[] = [];
   let untried = 0;
+  let unreadable = 0;
   for (const field of fields) {
     const domain = claimedDomain(field);
-    if (domain !== authorDomain) unaligned.push(domain ?? '');
+    if (domain === null) unreadable++;
+    else if (domain !== authorDomain) unaligned.push(domain);
     else if (usable.length + faulty.length === maxTried) untried++;
     else {
       const signature = parseSignature(field);
@@ -34,7 +38,7 @@ export function dkimCandidates(header: Header, authorDomain: string): Candidates
       else usable.push(signature);
     }
   }
-  return { fields: fields.length, usable, faulty, untried, unaligned };
+  return { fields: fields.length, usable, faulty, untried, unreadable, unaligned };
 }
 
 /** The body digests that the candidates need. */
