@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-export type Mode = 'incoming' | 'outgoing';
+export type Mode = 'incoming' | 'outgoing' | 'transport';
 
 /** The one of this tree, or another: `FILTERMAIL=/usr/bin/filtermail npm start`. */
 const binary = process.env.FILTERMAIL ?? fileURLToPath(new URL('../bin/filtermail', import.meta.url));
@@ -20,10 +20,10 @@ export class Filter extends EventEmitter<{ line: [string] }> implements AsyncDis
   readonly ended: Promise<string>;
   readonly #child: ChildProcessByStdio<null, null, Readable>;
 
-  constructor(config: string, mode: Mode) {
+  constructor(config: string, mode: Mode, environment: NodeJS.ProcessEnv = {}) {
     super();
     // Level info, whatever the caller's is: the line that tells that it is ready is of that level.
-    const env = { ...process.env, RUST_LOG: 'info' };
+    const env = { ...process.env, ...environment, RUST_LOG: 'info' };
     this.#child = spawn(binary, [config, mode], { stdio: ['ignore', 'ignore', 'pipe'], env });
     this.ended = new Promise(resolve => {
       this.#child.once('error', ({ message }) => resolve(message));

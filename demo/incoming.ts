@@ -5,8 +5,9 @@ import { Signer } from '../test/peers/signer.ts';
 import { overHttp, overSmtp } from './carriers.ts';
 import type { Demo } from './demo.ts';
 import { encryptedLetter, type Letter, makePerson, read, readableLetter } from './messages.ts';
-import { domain, type Relay } from './relay.ts';
 import type { Scene } from './scene.ts';
+import { publishedSigner, signed } from './signing.ts';
+import { domain, type World } from './world.ts';
 
 /** Has a mailbox for encrypted mail only; carol's takes readable mail too. */
 const alice = `alice@${domain}`;
@@ -20,14 +21,15 @@ const accepted = '250 …';
 export const incoming: Demo = {
   mode: 'incoming',
   title: 'Incoming mail: what other servers send to users of the relay',
+  arrived: 'arrived at Postfix',
 
-  async scenes(relay: Relay): Promise<readonly Scene[]> {
+  async scenes({ relay, dns }: World): Promise<readonly Scene[]> {
     relay.makeMailbox(alice, ['enforceE2EEincoming']);
     relay.makeMailbox(carol);
     const [smtp, http] = [overSmtp(relay.ports.incoming), overHttp(relay.ports.http)];
-    const bobs = publishedSigner(relay, 'other.example');
+    const bobs = publishedSigner(dns, 'other.example');
     const eves = new Signer('unreachable.example', 'opendkim', { algorithm: 'ed25519-sha256' });
-    relay.dns.txt(eves.name, 'SERVFAIL');
+    dns.txt(eves.name, 'SERVFAIL');
     const reader = await makePerson(alice);
     const toAlice = (from: string, text: string) => encryptedLetter({ from, to: [alice] }, reader, text);
     const unsigned = await toAlice(bob, 'Hello Alice!');
@@ -71,7 +73,7 @@ export const incoming: Demo = {
         send: smtp,
         replies: [{ reply: accepted, times: 1 }],
         arrive: 1,
-        arriveFrom: '',
+        arriveAs: { from: '' },
       },
       {
         sent: 'a readable message from bob, signed, to alice, who takes encrypted ones only',
@@ -97,11 +99,10 @@ export const incoming: Demo = {
     ];
   },
 
-  async invitation(relay: Relay): Promise<readonly string[]> {
-    const { directory, ports, kept } = relay;
+  async invitation({ relay: { directory, ports, kept }, dns }: World): Promise<readonly string[]> {
     const file = join(directory, 'signed.eml');
     const letter = await encryptedLetter({ from: bob, to: [alice] }, await makePerson(alice), 'Hello again!');
-    const { message } = await signed(letter, publishedSigner(relay, 'other.example', 'by-hand'));
+    const { message } = await signed(letter, publishedSigner(dns, 'other.example', 'by-hand'));
     writeFileSync(file, message);
     return [
       `Incoming mail is taken on 127.0.0.1 port ${ports.incoming}. An encrypted and signed message, which passes:`,
@@ -123,17 +124,6 @@ export const incoming: Demo = {
     ];
   },
 };
-
-/** A signer whose key is in the DNS. */
-function publishedSigner({ dns }: Relay, signingDomain: string, selector?: string): Signer {
-  const signer = new Signer(signingDomain, selector);
-  dns.txt(signer.name, [signer.record]);
-  return signer;
-}
-
-async function signed(letter: Letter, signer: Signer): Promise<Letter> {
-  return { ...letter, message: await signer.sign(letter.message) };
-}
 
 function withSubject(letter: Letter, subject: string): Letter {
   const message = letter.message.toString('latin1').replace(/^Subject: .*$/m, `Subject: ${subject}`);

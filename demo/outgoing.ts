@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { overSmtp } from './carriers.ts';
 import type { Demo } from './demo.ts';
 import { encryptedLetter, makePerson, read, readableLetter } from './messages.ts';
-import { burst, domain, type Relay } from './relay.ts';
+import { burst } from './relay.ts';
 import type { Scene } from './scene.ts';
+import { domain, type World } from './world.ts';
 
 const alice = `alice@${domain}`;
 const mallory = `mallory@${domain}`;
@@ -18,12 +19,13 @@ const tooMany = 3;
 export const outgoing: Demo = {
   mode: 'outgoing',
   title: 'Outgoing mail: what users of the relay send',
+  arrived: 'arrived at Postfix',
 
-  async scenes({ ports }: Relay): Promise<readonly Scene[]> {
+  async scenes({ relay }: World): Promise<readonly Scene[]> {
     const reader = await makePerson(bob);
     const toBob = (from: string, text: string) => encryptedLetter({ from, to: [bob] }, reader, text);
     const numbers = Array.from({ length: burst + tooMany }, (_, index) => index + 1);
-    const send = overSmtp(ports.outgoing);
+    const send = overSmtp(relay.ports.outgoing);
     return [
       {
         sent: 'an encrypted message from alice to bob',
@@ -60,7 +62,7 @@ export const outgoing: Demo = {
     ];
   },
 
-  async invitation({ directory, ports }: Relay): Promise<readonly string[]> {
+  async invitation({ relay: { directory, ports } }: World): Promise<readonly string[]> {
     const file = join(directory, 'encrypted.eml');
     const { message } = await encryptedLetter({ from: alice, to: [bob] }, await makePerson(bob), 'Hello again!');
     writeFileSync(file, message);

@@ -4,6 +4,8 @@ import type { Kept } from './kept.ts';
 import type { Letter } from './messages.ts';
 import type { Arrival } from './postfix.ts';
 
+type ArriveAs = Partial<Omit<Arrival, 'message'>>;
+
 export type Scene = Readonly<{
   sent: string;
   letters: readonly Letter[];
@@ -12,8 +14,8 @@ export type Scene = Readonly<{
   replies: readonly Readonly<{ reply: string; times: number }>[];
   /** How many of the letters must reach Postfix. */
   arrive: number;
-  /** The sender that Postfix must hear, where it is not that of the letter. */
-  arriveFrom?: string;
+  /** Where they must, and what of their envelope must be other than in the letters by then. */
+  arriveAs?: ArriveAs;
   /** How many of the letters must be kept as files; none unless told. */
   keep?: number;
   /** What can be said of the first one that arrived when it is read; rejects when it cannot be. */
@@ -34,21 +36,19 @@ export type Outcome = Readonly<{
 /** Plays a scene: all letters at once; `traces` tells what is found by then. */
 export async function play(scene: Scene, traces: () => Traces): Promise<Outcome> {
   const replies = await Promise.all(scene.letters.map(scene.send));
-  return await judge(scene, replies, traces());
+  return await judge(scene, replies.flat(), traces());
 }
 
 export async function judge(scene: Scene, replies: readonly string[], { arrivals, kept }: Traces): Promise<Outcome> {
-  const { sent, letters, arrive, arriveFrom, keep = 0, read } = scene;
-  const intact = countOnce(letters, arrivals, ({ from, to, message }, arrival) => {
-    return arrival.from === (arriveFrom ?? from) && arrival.to.join() === to.join() && arrival.message.equals(message);
-  });
+  const { sent, letters, arrive, arriveAs = {}, keep = 0, read } = scene;
+  const intact = countOnce(letters, arrivals, (letter, arrival) => arrivedAs({ ...letter, ...arriveAs }, arrival));
   const keptIntact = countOnce(letters, kept, (letter, file) => file.message.equals(letter.message));
   const [first] = arrivals;
   const reading = first && read ? await attempted(read(first.message)) : { text: [], failed: false };
   return {
     sent,
     replies: counted(replies),
-    found: [describe(intact, arrivals.length, arriveFrom), ...reading.text, ...describeKept(keptIntact, kept)],
+    found: [describe(intact, arrivals.length, arriveAs), ...reading.text, ...describeKept(keptIntact, kept)],
     asExpected:
       repliesFit(replies, scene.replies) &&
       intact === arrive &&
@@ -66,6 +66,12 @@ function countOnce<Found>(
   isSame: (letter: Letter, found: Found) => boolean,
 ): number {
   return letters.filter(letter => found.filter(each => isSame(letter, each)).length === 1).length;
+}
+
+function arrivedAs(wanted: Letter & ArriveAs, arrival: Arrival): boolean {
+  const { at = arrival.at, from, to, message } = wanted;
+  const isItsEnvelope = arrival.from === from && arrival.to.join() === to.join();
+  return arrival.at === at && isItsEnvelope && arrival.message.equals(message);
 }
 
 function repliesFit(replies: readonly string[], wanted: Scene['replies']): boolean {
@@ -87,19 +93,21 @@ async function attempted(text: Promise<string>): Promise<{ text: string[]; faile
   }
 }
 
-/** Each different reply once, with how often it came. */
+/** All of them when no two are equal, else each different one with how often it came. */
 function counted(replies: readonly string[]): string[] {
-  if (replies.length === 1) return [...replies];
   const times = new Map<string, number>();
   for (const reply of replies) times.set(reply, (times.get(reply) ?? 0) + 1);
+  if (times.size === replies.length) return [...replies];
   return [...times].sort().map(([reply, count]) => `${count} x ${reply}`);
 }
 
-function describe(intact: number, all: number, from: string | undefined): string {
+function describe(intact: number, all: number, { at, from, to }: ArriveAs): string {
   if (all > intact) return `${intact} unchanged, ${all - intact} NOT AS SENT`;
   if (intact === 0) return 'nothing';
+  const what = intact === 1 ? 'the same octets' : `${intact}, the same octets`;
   const sender = from === undefined ? '' : ` from <${from}>`;
-  return (intact === 1 ? 'the same octets' : `${intact}, the same octets`) + sender;
+  const recipients = to === undefined ? '' : ` to <${to.join('>, <')}>`;
+  return `${what}${sender}${recipients}${at === undefined ? '' : ` at ${at}`}`;
 }
 
 function describeKept(intact: number, kept: readonly Kept[]): string[] {

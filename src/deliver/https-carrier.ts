@@ -80,15 +80,27 @@ export class HttpsCarrier {
         if (!('failures' in made)) return made;
         const [last = { address: '', phase: 'connect', cause: 'no address' } as const] = made.failures.slice(-1);
         failed = last;
-        return { lost: made.failures.map(({ address, cause }) => `${address}: ${cause}`).join(', ') || last.cause };
+        const [failure, ...more] = made.failures;
+        if (failure === undefined || more.length === 0) return { lost: last.cause };
+        return { lost: made.failures.map(({ address, cause }) => `${address}: ${cause}`).join(', ') };
       },
       envelope,
       content,
       mayEnd: () => attempt.sendDot(),
       signal: attempt.signal,
     });
-    if ('lost' in answer)
-      return { delivered: false, ...failed, cause: answer.lost, alive: false, useless: !attempt.signal.aborted };
+    if ('lost' in answer) {
+      const { lost: cause, address } = answer;
+      const useless = !attempt.signal.aborted;
+      return {
+        delivered: false,
+        phase: failed.phase,
+        address: address || failed.address,
+        cause,
+        alive: false,
+        useless,
+      };
+    }
     if (answer.status === 413) this.#remember(host, content.octets);
     return verdictOn(answer);
   }

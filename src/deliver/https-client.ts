@@ -20,6 +20,9 @@ export type HttpsAnswer = Readonly<{
   tls: string;
 }>;
 
+/** `address`: where the connection led that was lost, empty when there was none. */
+export type HttpsLost = Lost & Readonly<{ address: string }>;
+
 export type HttpsPost = Readonly<{
   /** Name of the host, or its address literal without brackets. */
   host: string;
@@ -90,7 +93,7 @@ export class HttpsClient {
   readonly #agent = new ConnectionAgent();
 
   /** Posts the message, a second time when a connection that was kept turns out to be closed. */
-  async post(mail: HttpsPost): Promise<HttpsAnswer | Lost> {
+  async post(mail: HttpsPost): Promise<HttpsAnswer | HttpsLost> {
     const first = new Exchange(this.#agent, mail);
     const answer = await first.answer;
     if (!first.wasStale || mail.signal.aborted) return answer;
@@ -106,18 +109,18 @@ export class HttpsClient {
 
 /** One request and its answer. */
 class Exchange {
-  readonly answer: Promise<HttpsAnswer | Lost>;
+  readonly answer: Promise<HttpsAnswer | HttpsLost>;
   /** A connection that was kept broke before anything was answered: the server had closed it. */
   wasStale = false;
   readonly #mail: HttpsPost;
   readonly #request: ClientRequest;
   readonly #timer: NodeJS.Timeout;
-  readonly #resolve: (result: HttpsAnswer | Lost) => void;
+  readonly #resolve: (result: HttpsAnswer | HttpsLost) => void;
   #over = false;
 
   constructor(agent: Agent, mail: HttpsPost) {
     this.#mail = mail;
-    const { promise, resolve } = Promise.withResolvers<HttpsAnswer | Lost>();
+    const { promise, resolve } = Promise.withResolvers<HttpsAnswer | HttpsLost>();
     this.answer = promise;
     this.#resolve = resolve;
     const { connect, key } = mail;
@@ -139,11 +142,11 @@ class Exchange {
   readonly #cancelled = () => this.#lose('the delivery was cancelled');
 
   #lose(cause: string): void {
-    this.#settle({ lost: cause });
+    this.#settle({ lost: cause, address: this.#request.socket?.remoteAddress ?? '' });
     this.#request.destroy();
   }
 
-  #settle(result: HttpsAnswer | Lost): void {
+  #settle(result: HttpsAnswer | HttpsLost): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);

@@ -54,7 +54,13 @@ export function unreachable(domain: string, failures: readonly Failure[]): Outco
   const telling = failures.findLast(({ carrier }) => carrier === 'SMTP') ?? failures.at(-1);
   if (telling === undefined) return refused(reply(451, '4.1', `${domain}: no host was tried`));
   const isSecurity = telling.phase === 'TLS' || telling.phase === 'STARTTLS';
-  return refused(reply(451, isSecurity ? '7.5' : '4.1', describeFailure(telling)), failures);
+  // What it said over HTTPS may be the true reason.
+  const said = failures.findLast(
+    ({ host, carrier, cause }) => host === telling.host && carrier === 'HTTPS' && /^\d{3} /.test(cause),
+  );
+  const text =
+    said === undefined ? describeFailure(telling) : `${describeFailure(telling)} (HTTPS: ${shortened(said.cause)})`;
+  return refused(reply(451, isSecurity ? '7.5' : '4.1', text), failures);
 }
 
 /** Whether it says nothing of the remote: this process has no descriptors left. */

@@ -49,7 +49,10 @@ export class Transport implements Reception<RecipientReplies> {
 
   recipient({ address }: Recipient): Reply | null {
     const domain = splitAddress(address)?.domain;
-    return domain === undefined ? noDomain : this.#places.take(domain);
+    const refusal = domain === undefined ? noDomain : this.#places.take(domain);
+    if (refusal !== null)
+      this.#system.log.info(`Transport: refused recipient ${quoted(address)}: ${quoted(describeReply(refusal), 600)}`);
+    return refusal;
   }
 
   digests(): [] {

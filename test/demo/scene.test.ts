@@ -12,7 +12,9 @@ const letterOf = (text: string): Letter => ({
 });
 const [letter, second, third] = [letterOf('1'), letterOf('2'), letterOf('3')];
 
-const arrived = ({ from, to, message }: Letter): Arrival => ({ from, to, message: Buffer.from(message) });
+const arrived = ({ from, to, message }: Letter): Arrival => {
+  return { at: 'two.example', from, to, message: Buffer.from(message) };
+};
 const arrival = arrived(letter);
 const other = Buffer.from('Subject: 1\r\n\r\n1\r\n\r\n');
 const changed: Arrival = { ...arrival, message: other };
@@ -20,7 +22,14 @@ const nobody: Arrival = { ...arrival, from: '' };
 
 const send = () => assert.fail('nothing is sent to be judged');
 const passes: Scene = { sent: 'one', letters: [letter], send, replies: [{ reply: '250 …', times: 1 }], arrive: 1 };
-const forwarded: Scene = { ...passes, arriveFrom: '' };
+const forwarded: Scene = { ...passes, arriveAs: { from: '' } };
+const elsewhere: Scene = { ...passes, arriveAs: { at: 'three.example' } };
+const there: Arrival = { ...arrival, at: 'three.example' };
+const withoutSecond: Scene = {
+  ...passes,
+  letters: [{ ...letter, to: ['b@two.example', 'c@two.example'] }],
+  arriveAs: { to: letter.to },
+};
 const limited: Scene = {
   sent: 'three',
   letters: [letter, second, third],
@@ -40,6 +49,9 @@ for (const [name, scene, replies, arrivals, told, expected] of [
   ['from somebody else', passes, [ok], [nobody], '0 unchanged, 1 NOT AS SENT', false],
   ['from nobody, as it must', forwarded, [ok], [nobody], 'the same octets from <>', true],
   ['from somebody instead of nobody', forwarded, [ok], [arrival], '0 unchanged, 1 NOT AS SENT', false],
+  ['elsewhere, as it must', elsewhere, [ok], [there], 'the same octets at three.example', true],
+  ['not where it must', elsewhere, [ok], [arrival], '0 unchanged, 1 NOT AS SENT', false],
+  ['to one of two, as it must', withoutSecond, [ok], [arrival], 'the same octets to <b@two.example>', true],
   ['to somebody else', passes, [ok], [{ ...arrival, to: ['c@two.example'] }], '0 unchanged, 1 NOT AS SENT', false],
   ['arrived twice', passes, [ok], [arrival, arrival], '0 unchanged, 2 NOT AS SENT', false],
   ['refused and arrived', passes, ['550 5.0.0 No'], [arrival], 'the same octets', false],
@@ -77,6 +89,11 @@ const traces = { arrivals: [arrival], kept: [] };
 test('equal replies are counted', async () => {
   const { replies } = await judge(limited, [late, ok, late], traces);
   assert.deepEqual(replies, [`1 x ${ok}`, `2 x ${late}`]);
+});
+
+test('different replies stand as they came', async () => {
+  const { replies } = await judge(limited, [late, ok], traces);
+  assert.deepEqual(replies, [late, ok]);
 });
 
 test('what arrived has to be readable', async () => {

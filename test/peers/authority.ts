@@ -17,7 +17,12 @@ export class Authority implements Disposable {
   #count = 0;
 
   constructor(name = 'filtermail test authority') {
-    openssl('req', '-x509', ...curve, '-keyout', this.#key, '-out', this.path, '-days', '2', '-subj', `/CN=${name}`);
+    try {
+      openssl('req', '-x509', ...curve, '-keyout', this.#key, '-out', this.path, '-days', '2', '-subj', `/CN=${name}`);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** A certificate for these DNS names and IP addresses, valid for so many days from now; negative: it has expired. */
