@@ -35,16 +35,19 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
   process.on('uncaughtException', survive);
   process.on('unhandledRejection', survive);
   if (settings.skipDkim) log.warn('DKIM verification DISABLED! This should not be used in production.');
+  let running: Running | null = null;
+  let stopping = false;
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    if (running === null) process.exit(0);
+    running.stop().then(() => process.exit(0));
+  };
+  // Heard from the first moment and every time: a second signal must not take the answers from transactions that are ending.
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
   try {
-    const running = await start(settings, log);
-    let stopping = false;
-    const stop = () => {
-      if (!stopping) running.stop().then(() => process.exit(0));
-      stopping = true;
-    };
-    // Heard every time: a second signal must not take the answers from transactions that are ending.
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
+    running = await start(settings, log);
   } catch (error) {
     log.flush();
     exit(exitFailure, [`ERROR cannot start: ${quoted(messageOf(error))}`]);

@@ -26,27 +26,39 @@ export function listenHttp(host: string, port: number, options: HttpServerOption
   // Else node:http would leave recipients out without a word.
   server.maxHeadersCount = 0;
   const ongoing = new Ongoing();
-  /** The latest response of each connection that has one to send. */
-  const unanswered = new Map<Socket, ServerResponse>();
+  /** The latest response of each connection, null where there is none to send. */
+  const connections = new Map<Socket, ServerResponse | null>();
   let stopping = false;
   const take = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean) => {
     const { socket } = request;
     response.shouldKeepAlive &&= !stopping;
-    unanswered.set(socket, response);
+    connections.set(socket, response);
     response.once('close', () => {
-      if (unanswered.get(socket) === response) unanswered.delete(socket);
+      if (connections.get(socket) === response) connections.set(socket, null);
     });
     new HttpDelivery(request, response, options, ongoing).begin(asksFirst);
   };
+  server.on('connection', socket => {
+    connections.set(socket, null);
+    socket.once('close', () => connections.delete(socket));
+  });
   server.on('request', (request, response) => take(request, response, false));
   server.on('checkContinue', (request, response) => take(request, response, true));
   // Not a request for node:http.
-  server.on('connect', (_request, socket) => socket.end(noTunnel));
+  server.on('connect', (_request, socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end(noTunnel, () => socket.destroy());
+  });
   const end = () => {
     stopping = true;
-    for (const response of unanswered.values()) response.shouldKeepAlive = false;
-    server.closeIdleConnections();
+    for (const [socket, response] of connections) {
+      // An answer that is out waits for nothing but the rest of the request.
+      if (response === null || response.headersSent) socket.destroySoon();
+      else response.shouldKeepAlive = false;
+    }
   };
-  const destroy = () => server.closeAllConnections();
+  const destroy = () => {
+    for (const socket of connections.keys()) socket.destroy();
+  };
   return listenWith(server, { host, port, share, end, destroy, ongoing }, options);
 }

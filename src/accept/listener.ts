@@ -79,7 +79,6 @@ async function stop(server: Server, { end, destroy, ongoing }: ListenerOptions, 
     tooLate();
   }, grace);
   end();
-  await closed;
-  await Promise.race([ongoing.settled(), late]);
+  await Promise.race([closed.then(() => ongoing.settled()), late]);
   clearTimeout(timer);
 }

@@ -39,6 +39,8 @@ export class TlsClient {
     if (key !== null) secured.on('session', fresh => this.#sessions.set(key, fresh));
     return new Promise(resolve => {
       const fail = (cause: string) => {
+        // It may be the session that the server dislikes: the next connection begins without.
+        if (key !== null && session !== undefined) this.#sessions.delete(key);
         clearTimeout(timer);
         secured.destroy();
         plain.destroy();
@@ -46,7 +48,7 @@ export class TlsClient {
       };
       const timer = setTimeout(() => fail(`no TLS within ${time / 1000} s`), time);
       // Stays: an error may come at any time, `close` follows.
-      secured.on('error', error => fail(messageOf(error)));
+      secured.on('error', error => fail(reasonOf(error)));
       const closed = () => fail('the server closed the connection');
       secured.once('close', closed);
       secured.once('secureConnect', () => {
@@ -56,4 +58,9 @@ export class TlsClient {
       });
     });
   }
+}
+
+/** OpenSSL's words, without where in its source they come from. */
+function reasonOf(error: Error): string {
+  return 'reason' in error && typeof error.reason === 'string' ? error.reason : messageOf(error);
 }

@@ -198,15 +198,17 @@ export class SmtpClient {
   }
 
   readonly #received = (chunk: Buffer) => {
-    for (const answer of this.#reader.feed(chunk.toString('latin1'))) {
-      this.#replies.push(answer);
-      this.#due--;
-    }
-    this.#wake();
+    const answers = this.#reader.feed(chunk.toString('latin1'));
     // One reply more is heard while a message is on its way: a server may refuse it early.
-    const unasked = this.#due - (this.#reader.midReply ? 1 : 0) + (this.#sending ? 1 : 0) < 0;
+    const sending = this.#sending || answers[this.#due - 1]?.code === 354;
+    const heard = Math.max(this.#due, 0) + (sending ? 1 : 0);
+    this.#due -= answers.length;
+    const unasked = this.#due - (this.#reader.midReply ? 1 : 0) + (sending ? 1 : 0) < 0;
+    // The rest was said before there was a question: it must not be taken for the answer to the next one.
+    this.#replies.push(...answers.slice(0, heard));
     if (this.#reader.fault !== null) this.abort(this.#reader.fault);
     else if (unasked) this.abort('the server speaks out of turn');
+    this.#wake();
   };
 
   #ready(): Reply | Lost | null {

@@ -40,11 +40,11 @@ export async function transact(
   const { mail, rcpts, data, lost } = await introduce(client, envelope, wishes);
   const results = rcpts.map(rcpt => refusal(mail, 'MAIL') ?? refusal(rcpt, 'RCPT') ?? refusal(data, 'DATA'));
   const others = (result: RecipientResult) => results.map(own => own ?? result);
-  if (lost !== null) return others({ lost, phase: 'DATA' });
+  if (lost !== null) return others({ lost, phase: phaseAfter(mail, rcpts) });
   const refused = results.filter(own => own !== null).length;
   if (refused === results.length || (wishes.allOrNothing && refused > 0)) {
     // DATA may have been accepted all the same: the next octets would be a message.
-    if (!wishes.allOrNothing && data?.code === 354) await client.sendNothing();
+    if (!wishes.allOrNothing && data?.code === 354 && !rcpts.some(isAccepted)) await client.sendNothing();
     else client.abort('the transaction was refused');
     return others({ lost: 'another recipient was refused', phase: 'RCPT' });
   }
@@ -92,6 +92,16 @@ async function introduce(
     (data !== undefined && data.code < 400 && data.code !== 354 ? data : undefined);
   if (lost !== null || strange === undefined) return { mail, rcpts, data, lost };
   return { mail, rcpts, data, lost: client.abort(`unexpected answer: ${describeReply(strange)}`).lost };
+}
+
+function isAccepted(answer: Reply | undefined): boolean {
+  return answer !== undefined && isPositive(answer);
+}
+
+/** Which command was not answered any more. */
+function phaseAfter(mail: Reply | undefined, rcpts: readonly (Reply | undefined)[]): TransactionPhase {
+  if (mail === undefined) return 'MAIL';
+  return rcpts.includes(undefined) ? 'RCPT' : 'DATA';
 }
 
 function refusal(answer: Reply | undefined, phase: TransactionPhase): RecipientResult | null {

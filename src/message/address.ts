@@ -66,6 +66,19 @@ export function isPlainAddress(address: string): boolean {
   return parts !== null && plainLocalPart.test(parts.localPart) && isDomain(parts.domain);
 }
 
+/**
+ * Whether every host that the address names is one of `localDomains` (lower case): its domain, those of a source route (RFC 5321 app. C),
+ * and those in a local part with `%`, `!` or a quoted `@`, to which Postfix would pass mail on.
+ */
+export function staysLocal(address: string, localDomains: readonly string[]): boolean {
+  const [, route = '', mailbox = ''] = /^(?:@([^:]*):)?(.*)$/s.exec(foldCase(address)) ?? [];
+  const { localPart, domain } = splitAddress(mailbox) ?? { localPart: '', domain: '' };
+  const plain = localPart.replace(/["\\]/g, '');
+  const hosts = [domain, ...plain.split(/[%@]/).slice(1), ...plain.split('!').slice(0, -1)];
+  if (route !== '') hosts.push(...route.split(/,@?/));
+  return hosts.every(host => localDomains.includes(host.replace(/\.$/, '')));
+}
+
 /** The mailbox name of a plain address at one of `localDomains` (lower case): lower case, without `+tag`. Else null. */
 export function plainMailbox(address: string, localDomains: readonly string[]): string | null {
   if (!isPlainAddress(address)) return null;

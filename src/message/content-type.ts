@@ -1,6 +1,6 @@
 /**
  * Content-Type (RFC 2045 5.1) as far as the checks need it. Strict, because another reader could see another boundary: a repeated
- * boundary, an RFC 2231 form of it, or text that is no parameter makes the field unusable.
+ * boundary, an RFC 2231 form of it, or text that is no parameter makes the field unusable, for a multipart also a comment, a quoted `;` or a `\`.
  */
 import { type Header, onlyField } from './header.ts';
 import { FieldCursor } from './structured.ts';
@@ -35,7 +35,7 @@ export function parseContentType(value: string): ContentType | null {
   let boundary: string | null = null;
   for (;;) {
     if (!cursor.skipBlanks()) return null;
-    if (cursor.done) return { type: type.toLowerCase(), subtype: subtype.toLowerCase(), boundary };
+    if (cursor.done) break;
     if (!cursor.take(';') || !cursor.skipBlanks()) return null;
     if (cursor.done) continue;
     const parameter = readParameter(cursor);
@@ -44,6 +44,14 @@ export function parseContentType(value: string): ContentType | null {
     if (boundary !== null) return null;
     boundary = parameter.value;
   }
+  if (type.toLowerCase() === 'multipart' && isReadInTwoWays(value)) return null;
+  return { type: type.toLowerCase(), subtype: subtype.toLowerCase(), boundary };
+}
+
+/** Readers that know no comments or no quotes find other parameters. */
+function isReadInTwoWays(value: string): boolean {
+  const quoted = value.match(/"[^"]*"/g) ?? [];
+  return /[(\\]/.test(value.replace(/"[^"]*"/g, '')) || quoted.some(text => /[;\\]/.test(text));
 }
 
 function readParameter(cursor: FieldCursor): { name: string; value: string } | null {

@@ -20,10 +20,27 @@ export function authorOf(header: Header): string | null {
  * could not spell, and anything malformed.
  */
 export function parseMailbox(value: string): string | null {
+  if (!encodedWordsAreInert(value)) return null;
   const cursor = new FieldCursor(value);
   if (!cursor.skipBlanks()) return null;
   const address = startsWithAddress(value) ? readAddress(cursor) : readNamed(cursor);
   return address !== null && cursor.skipBlanks() && cursor.done ? address : null;
+}
+
+/**
+ * Whether no encoded word (RFC 2047) has an octet that means something to the parser of addresses, as 5 (3) demands: a reader that decodes
+ * first takes the words out, and would find other quotes, comments and so another author.
+ */
+function encodedWordsAreInert(value: string): boolean {
+  for (let start = value.indexOf('=?'); start >= 0; start = value.indexOf('=?', start + 2)) {
+    const encoding = value.indexOf('?', start + 2);
+    const text = encoding < 0 ? -1 : value.indexOf('?', encoding + 1);
+    const end = text < 0 ? -1 : value.indexOf('?=', text + 1);
+    if (end < 0) return true;
+    if (/["()<>@,;:\\[\]]/.test(value.slice(start, end))) return false;
+    start = end;
+  }
+  return true;
 }
 
 /** Whether the mailbox is a bare addr-spec: its `@` comes with no `<` before it, quoted strings and comments apart. */

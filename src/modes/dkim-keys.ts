@@ -2,6 +2,7 @@
  * DKIM keys by DNS name: found ones are kept for at most an hour (Node does not tell their TTL), answers without a usable key are not
  * kept at all, and messages that need the same key at the same time share one look-up.
  */
+import { createHash } from 'node:crypto';
 import { type DkimKey, type KeyFault, readKeyRecords } from '../check/dkim/key-record.ts';
 import type { Clock } from '../system/clock.ts';
 import type { TxtAnswer, TxtLookup } from '../system/dns.ts';
@@ -11,6 +12,7 @@ export type KeyAnswer = { key: DkimKey; cached: boolean } | { fault: KeyFault | 
 
 type Entry = Readonly<{
   key: DkimKey;
+  /** A digest of the records: they may be large. */
   published: string;
   fetchedAt: number;
   /** When a second look-up brought the same key. */
@@ -76,8 +78,12 @@ export class DkimKeys {
     const key = readKeyRecords(answer.records);
     if (typeof key === 'string') return { fault: key };
     // Servers give records in any order.
-    const published = JSON.stringify(answer.records.map(strings => strings.join('')).sort());
+    const published = digestOf(answer.records.map(strings => strings.join('')).sort());
     this.#entries.set(name, { key, published, fetchedAt: this.#clock(), confirmedAt: Number.NEGATIVE_INFINITY });
     return { key, cached: false };
   }
+}
+
+function digestOf(records: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(records)).digest('base64');
 }

@@ -8,9 +8,9 @@ import type { Defect, Reception, Transaction } from '../accept/transaction.ts';
 import { digestsFor, dkimCandidates } from '../check/dkim/candidates.ts';
 import { type IncomingContent, incomingContent, isAuthorKept, mayArrive } from '../check/incoming.ts';
 import type { Reinjector } from '../deliver/reinject.ts';
-import { foldCase, isDomain, sameAddress, splitAddress } from '../message/address.ts';
+import { foldCase, isDomain, sameAddress, splitAddress, staysLocal } from '../message/address.ts';
 import type { Canonicalization } from '../message/body-digest.ts';
-import type { Envelope } from '../message/envelope.ts';
+import type { Envelope, Recipient } from '../message/envelope.ts';
 import { authorOf } from '../message/from.ts';
 import type { Header } from '../message/header.ts';
 import type { Evidence } from '../message/scanner.ts';
@@ -41,15 +41,23 @@ export type IncomingSystem = Readonly<{
   reinjector: Reinjector;
 }>;
 
+/** How mail came in: of Postfix's recipients we know that it relays for them, of the web server's nobody knows. */
+type Carrier = 'SMTP' | 'HTTP';
+
+const relayDenied = reply(550, '7.1', 'Relay access denied');
 const keyTrouble = reply(451, '7.5', 'The DKIM key cannot be looked up now, try again later');
 
 export class Incoming implements Reception {
   readonly #skipDkim: boolean;
+  readonly #localDomains: readonly string[];
+  readonly #carrier: Carrier;
   readonly #system: IncomingSystem;
   readonly #disabled: DisabledMailboxes;
 
-  constructor({ skipDkim }: Settings, system: IncomingSystem) {
+  constructor({ skipDkim, addressDomains }: Settings, system: IncomingSystem, carrier: Carrier) {
     this.#skipDkim = skipDkim;
+    this.#localDomains = addressDomains;
+    this.#carrier = carrier;
     this.#system = system;
     this.#disabled = new DisabledMailboxes(system.mailboxes, system.log, 'Incoming');
   }
@@ -58,8 +66,9 @@ export class Incoming implements Reception {
     return null;
   }
 
-  recipient(): null {
-    return null;
+  /** Postfix takes mail from us for anybody, so without this whoever can post could send to everybody. */
+  recipient({ address }: Recipient): Reply | null {
+    return this.#carrier === 'SMTP' || staysLocal(address, this.#localDomains) ? null : relayDenied;
   }
 
   digests(header: Header): readonly Canonicalization[] {
@@ -159,19 +168,21 @@ export async function startIncoming(settings: Settings, log: Log): Promise<Runni
   const { host, mailboxesDir, maxMessageSize, rejectedDir } = settings;
   const rejected = new RejectedMail(rejectedDir);
   const reinjector = await openReinjector(settings, settings.reinjectPortIncoming, clock);
-  const reception = new Incoming(settings, {
+  const system = {
     wallClock,
     log,
     mailboxes: openMailboxes(mailboxesDir, settings.addressDomains),
     keys: new DkimKeys(txtLookup(settings.dnsServers), clock),
     rejected,
     reinjector,
-  });
-  const entrance = { label: 'Incoming', reception, store: new SpoolStore(settings.spoolDir), log, clock };
-  const smtp = { ...entrance, protocol: 'SMTP', name: settings.serverName, maxMessageSize } as const;
+  };
+  const shared = { label: 'Incoming', store: new SpoolStore(settings.spoolDir), log, clock, maxMessageSize };
+  const bySmtp = new Incoming(settings, system, 'SMTP');
+  const byHttp = new Incoming(settings, system, 'HTTP');
+  const { serverName: name, smtpPortIncoming, httpPortIncoming } = settings;
   const listeners = [
-    await listenSmtp(host, settings.smtpPortIncoming, smtp, 1 / 2),
-    await listenHttp(host, settings.httpPortIncoming, { ...entrance, maxMessageSize }, 1 / 2),
+    await listenSmtp(host, smtpPortIncoming, { ...shared, reception: bySmtp, protocol: 'SMTP', name }, 1 / 2),
+    await listenHttp(host, httpPortIncoming, { ...shared, reception: byHttp }, 1 / 2),
   ];
   log.info('Incoming: entering serving loop');
   const rejectedTrouble = settings.skipDkim ? null : rejected.trouble();

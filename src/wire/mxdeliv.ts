@@ -22,10 +22,10 @@ const bareAddress = /^(?:[^\0-\x20\x7f<>"\\]|\\[^\0-\x20\x7f<>]|"(?:[^\0-\x1f\x7
 
 /** The envelope that the header lines (names and values in turn) give, or why they give none. */
 export function readEnvelope(rawHeaders: readonly string[]): { envelope: Envelope } | { refusal: Reply } {
-  const senders = addressesIn(rawHeaders, senderHeader);
-  const recipients = addressesIn(rawHeaders, recipientHeader);
-  const [sender = '', ...moreSenders] = senders;
-  if (moreSenders.length > 0 || !senders.every(isBare)) return { refusal: badSender };
+  const senders = valuesOf(rawHeaders, senderHeader);
+  const [sender = '', ...moreSenders] = senders.flatMap(splitList);
+  if (senders.length > 1 || moreSenders.length > 0 || (sender !== '' && !isBare(sender))) return { refusal: badSender };
+  const recipients = valuesOf(rawHeaders, recipientHeader).flatMap(splitList);
   if (recipients.length === 0) return { refusal: noRecipient };
   if (recipients.length > maxRecipients) return { refusal: tooManyRecipients };
   if (!recipients.every(isBare)) return { refusal: badRecipient };
@@ -40,13 +40,9 @@ export function readEnvelope(rawHeaders: readonly string[]): { envelope: Envelop
   };
 }
 
-/** The addresses in all headers of that name. */
-function addressesIn(rawHeaders: readonly string[], name: string): string[] {
-  const addresses: string[] = [];
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    if (rawHeaders[at]?.toUpperCase() === name) addresses.push(...splitList(rawHeaders[at + 1] ?? ''));
-  }
-  return addresses;
+/** Of all headers of that name. */
+function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toUpperCase() === name);
 }
 
 /** Splits a header value at commas outside quotes (front ends merge repeated headers so); empty elements do not count (RFC 9110 5.6.1). */

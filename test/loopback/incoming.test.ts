@@ -154,12 +154,36 @@ describe('readable mail by its recipients', () => {
     ['vic+a.b@one.test'],
     ['free@one.test', vic],
     [vic, 'free@one.test'],
-    ['free@one.test', 'free@two.test'],
-    ['free@sub.one.test'],
-    ['free@xone.test'],
     ['../free@one.test'],
   ]) {
     play(open, `not to ${to.join(' and ')}`, () => readable(...to), refused());
+  }
+  for (const to of [['free@one.test', 'free@two.test'], ['free@sub.one.test'], ['free@xone.test']]) {
+    test(`not to ${to.join(' and ')}`, () => gate.expects(smtp, readable(...to), refused()));
+  }
+
+  for (const foreign of [
+    'someone@two.test',
+    'a%two.test@one.test',
+    'two.test!a@one.test',
+    '@two.test:a@one.test',
+    '@one.test,@two.test:a@one.test',
+    '"a@two.test"@one.test',
+    '"a%two.test"@one.test',
+    'a\\@two.test@one.test',
+    'someone',
+    'a@sub.one.test',
+    'a@[127.0.0.1]',
+  ]) {
+    test(`nobody can post to ${foreign}, whatever the message is`, async () => {
+      gate.hop.take();
+      for (const to of [[foreign], ['free@one.test', foreign]]) {
+        for (const mail of [letter(sealedBy(two), { to }), readable(...to)])
+          assert.equal(await http.send(gate.site, mail), '550 5.7.1 Relay access denied');
+      }
+      assert.deepEqual(gate.hop.take(), []);
+      await gate.logged(0);
+    });
   }
 
   test('no other spelling of an address is without enforcement', async t => {
@@ -171,7 +195,7 @@ describe('readable mail by its recipients', () => {
         await t.test(`${JSON.stringify(spelling)}, over ${entrance.name}`, async () => {
           for (const to of [[spelling], ['free@one.test', spelling]]) {
             const reply = await entrance.send(gate.site, readable(...to));
-            assert.match(reply, /^(?:523 |501 5\.)/, to.join(' and '));
+            assert.match(reply, /^(?:523 |501 5\.|550 5\.7\.1 Relay)/, to.join(' and '));
           }
         });
       }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { authorOf, parseMailbox } from '../../src/message/from.ts';
 import { parseHeader } from '../../src/message/header.ts';
 
@@ -184,4 +184,25 @@ test('the author of a header', async t => {
       assert.equal(authorOf(header), author);
     });
   }
+});
+
+describe('encoded words whose text means something to a parser of addresses (RFC 2047 5)', () => {
+  const refused = [
+    '=?utf-8?q?"?= <eve@three.test> ( =?utf-8?q?"?= <me@two.test> (x)',
+    '=?utf-8?q?Eve(?= <eve@three.test> ( =?utf-8?q?))?= <me@two.test> (x)',
+    '=?utf-8?q?a@b?= <me@two.test>',
+    '"=?utf-8?q?a"b?=" <me@two.test>',
+    '=?"?q?x?= <me@two.test>',
+    '=?utf-8?q?a\\?= <me@two.test>',
+  ];
+  for (const value of refused) test(`${value}: nobody`, () => assert.equal(parseMailbox(value), null));
+  const taken = [
+    '=?UTF-8?Q?M=C3=BCller?= <me@two.test>',
+    '"=?UTF-8?Q?M=C3=BCller?=" <me@two.test>',
+    '=?utf-8?B?TcO8bGxlcg==?= =?utf-8?B?TcO8bGxlcg==?= <me@two.test>',
+    '=?utf-8?q?=41=3F?= <me@two.test>',
+    '=? <me@two.test>',
+    '"what=?" <me@two.test> (=?)',
+  ];
+  for (const value of taken) test(`${value}: me@two.test`, () => assert.equal(parseMailbox(value), 'me@two.test'));
 });

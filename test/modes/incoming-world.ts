@@ -50,17 +50,21 @@ export class World {
   mode(env: Record<string, string> = {}, reinjector?: Reinjector): Incoming {
     const { settings } = readSettings('[params]\nmail_domain = one.test\n', env);
     assert.ok(settings);
-    return new Incoming(settings, {
-      wallClock: () => this.wall,
-      log: this.#log(),
-      mailboxes: this.#mailboxes(),
-      keys: new DkimKeys(
-        name => this.lookup(name),
-        () => 0,
-      ),
-      rejected: new RejectedMail(this.rejectedDirectory),
-      reinjector: reinjector ?? this.#obedient(),
-    });
+    return new Incoming(
+      settings,
+      {
+        wallClock: () => this.wall,
+        log: this.#log(),
+        mailboxes: this.#mailboxes(),
+        keys: new DkimKeys(
+          name => this.lookup(name),
+          () => 0,
+        ),
+        rejected: new RejectedMail(this.rejectedDirectory),
+        reinjector: reinjector ?? this.#obedient(),
+      },
+      'SMTP',
+    );
   }
 
   /** The names of the messages that were kept. */

@@ -32,7 +32,7 @@ export type ListenOptions = Readonly<{
   host?: string;
   port?: number;
   script?: Script;
-  tls?: Pick<SecureContextOptions, 'minVersion' | 'maxVersion'>;
+  tls?: Pick<SecureContextOptions, 'minVersion' | 'maxVersion' | 'ciphers'>;
   /** Bodies are kept, not only counted and digested. */
   keepsBodies?: boolean;
 }>;
@@ -94,7 +94,7 @@ export class HttpsPeer {
   readonly plain: Socket;
   readonly requests: HttpsRequest[] = [];
   /** Resolves when the connection is gone. */
-  readonly closed: Promise<unknown>;
+  readonly closed: Promise<void>;
   isOpen = true;
   /** The client says no more: `FIN` or a reset. */
   hasEnded = false;
@@ -106,6 +106,7 @@ export class HttpsPeer {
   #pending: Buffer = Buffer.alloc(0);
   #current: HttpsRequest | null = null;
   readonly #server: HttpsServer;
+  readonly #over: () => void;
 
   constructor(plain: Socket, server: HttpsServer) {
     this.plain = plain;
@@ -116,13 +117,14 @@ export class HttpsPeer {
       server.tell();
     };
     plain.on('end', ended);
-    this.closed = new Promise(resolve => {
-      plain.once('close', () => {
-        this.isOpen = false;
-        ended();
-        resolve(null);
-      });
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    this.#over = () => {
+      this.isOpen = false;
+      ended();
+      resolve();
+    };
+    plain.once('close', this.#over);
   }
 
   /** Leaves the first octets of the client unanswered; TLS may begin later. */
@@ -138,6 +140,7 @@ export class HttpsPeer {
     const secured = new TLSSocket(this.plain, { isServer: true, secureContext: context });
     this.#secured = secured;
     secured.on('error', () => this.plain.destroy());
+    secured.once('close', this.#over);
     secured.on('end', () => {
       this.hasEnded = true;
       this.#server.tell();
@@ -171,13 +174,18 @@ export class HttpsPeer {
     this.plain.resetAndDestroy();
   }
 
-  /** Reads nothing until `resume`. */
+  destroy(): void {
+    this.#secured?.destroy();
+    this.plain.destroy();
+  }
+
+  /** Reads nothing until `resume`, not even the end. */
   pause(): void {
     this.#secured?.pause();
   }
 
   resume(): void {
-    this.#secured?.resume();
+    (this.#secured ?? this.plain).resume();
   }
 
   #received(octets: Buffer): void {
@@ -262,7 +270,7 @@ export class HttpsServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
-    for (const peer of this.peers) peer.plain.destroy();
+    for (const peer of this.peers) peer.destroy();
     await Promise.all(this.peers.map(({ closed }) => closed));
   }
 }

@@ -25,6 +25,10 @@ export type TlsSmtpOptions = Readonly<{
   plainExtensions?: readonly string[];
   minVersion?: SecureVersion;
   maxVersion?: SecureVersion;
+  /** Keys, digests and versions that are too weak today. */
+  weak?: boolean;
+  /** Wants one of the client, without a session context: OpenSSL then breaks off each handshake that would resume a session. */
+  wantsCertificate?: boolean;
   /** Messages are not kept, only `digests` of them. */
   swallows?: boolean;
 }>;
@@ -92,8 +96,7 @@ export class TlsSmtpServer extends ScriptedServer {
     this.script = (stage, peer, line) => this.#decide(stage, peer, line);
     this.plan = options.plan ?? (() => undefined);
     this.#options = options;
-    const { certificate, minVersion, maxVersion } = options;
-    const old = minVersion === 'TLSv1' || maxVersion === 'TLSv1' || maxVersion === 'TLSv1.1';
+    const { certificate, minVersion, maxVersion, weak } = options;
     this.#context =
       certificate === undefined
         ? null
@@ -102,7 +105,7 @@ export class TlsSmtpServer extends ScriptedServer {
             cert: certificate.cert,
             ...(minVersion === undefined ? {} : { minVersion }),
             ...(maxVersion === undefined ? {} : { maxVersion }),
-            ...(old ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
+            ...(weak === true ? { ciphers: 'DEFAULT@SECLEVEL=0' } : {}),
           });
     this.#listener = createServer({ noDelay: true, allowHalfOpen: true }, socket => this.#begin(socket));
   }
@@ -184,6 +187,8 @@ export class TlsSmtpServer extends ScriptedServer {
     socket.removeAllListeners('data').removeAllListeners('end');
     const secured = new TLSSocket(socket, {
       isServer: true,
+      requestCert: this.#options.wantsCertificate === true,
+      rejectUnauthorized: false,
       secureContext: this.#context,
       SNICallback: (name, done) => {
         talk.serverName = name;

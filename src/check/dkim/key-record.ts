@@ -41,8 +41,8 @@ export function readKeyRecords(records: readonly (readonly string[])[]): DkimKey
 }
 
 function readKeyRecord(record: string): DkimKey | KeyFault {
-  // Zone files and web forms leave quotes and `\;` behind.
-  const tags = parseTags(record.replaceAll('\\;', ';').replaceAll('"', ''));
+  // Zone files and web forms leave quotes, `\"` and `\;` behind.
+  const tags = parseTags(record.replaceAll('\\;', ';').replaceAll(/\\?"/g, ''));
   const text = (name: string) => tags?.get(name)?.value;
   const published = text('p');
   if (published === undefined || (text('v') ?? 'DKIM1') !== 'DKIM1') return 'no DKIM record';

@@ -14,11 +14,29 @@ export type VerificationFault =
   | 'key type does not match a='
   | 'key does not allow sha256'
   | 'i= is not d=, which the key demands'
+  | 'a field stands more often than it is signed'
   | 'signature does not match';
 
 /** Clocks differ (RFC 6376 3.5, x= and t=). Seconds. */
 const expiryGrace = 300;
 const futureGrace = 600;
+
+/**
+ * Fields of which a message has one, and which decide what its reader sees or whom the answer goes to. Anybody could put a second one above
+ * that which was signed (RFC 6376 8.15).
+ */
+const singleFields: ReadonlySet<string> = new Set([
+  'sender',
+  'reply-to',
+  'to',
+  'cc',
+  'subject',
+  'date',
+  'content-type',
+  'content-transfer-encoding',
+  'autocrypt',
+  'secure-join',
+]);
 
 /** Whether what needs no key is in order; `now` in seconds since 1970. */
 export function checkClaims(signature: Signature, body: BodyDigest, now: number): VerificationFault | null {
@@ -33,6 +51,7 @@ export function checkClaims(signature: Signature, body: BodyDigest, now: number)
 export function checkSignature(signature: Signature, header: Header, key: DkimKey): VerificationFault | null {
   if (!signature.algorithm.startsWith(key.type)) return 'key type does not match a=';
   if (!key.allowsSha256) return 'key does not allow sha256';
+  if (hasUnsignedTwin(signature, header)) return 'a field stands more often than it is signed';
   if (key.strict && signature.identityDomain !== signature.domain) return 'i= is not d=, which the key demands';
   const signed = Buffer.from(signedText(signature, header), 'latin1');
   const matches =
@@ -40,6 +59,16 @@ export function checkSignature(signature: Signature, header: Header, key: DkimKe
       ? verify('sha256', signed, key.key, signature.signature)
       : verify(null, createHash('sha256').update(signed).digest(), key.key, signature.signature);
   return matches ? null : 'signature does not match';
+}
+
+function hasUnsignedTwin({ signedFields }: Signature, header: Header): boolean {
+  const counts = new Map<string, number>();
+  for (const { name } of header) if (singleFields.has(name)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  for (const name of signedFields) {
+    const count = counts.get(name);
+    if (count !== undefined) counts.set(name, count - 1);
+  }
+  return signedFields.some(name => (counts.get(name) ?? 0) > 0);
 }
 
 /**

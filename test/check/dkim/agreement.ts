@@ -13,7 +13,7 @@ export const bothKeys: Zone = {
 type Tags = ReadonlyMap<string, string>;
 
 /** By our fault: when mailauth may pass a signature all the same. Each has its row in `deviations.test.ts`. */
-const stricter: Readonly<Record<string, (tags: Tags, opinion: Opinion) => boolean>> = {
+const stricter: Readonly<Record<string, (tags: Tags, opinion: Opinion, message: string) => boolean>> = {
   unaligned: () => true,
   'not tried': () => true,
   'l= is not the length of the body': (tags, { octets }) => Number(tags.get('l')) !== octets,
@@ -21,6 +21,7 @@ const stricter: Readonly<Record<string, (tags: Tags, opinion: Opinion) => boolea
   'malformed h=': tags => !(tags.get('h') ?? '').split(':').every(name => /^[ \t\r\n]*[!-9;-~]+[ \t\r\n]*$/.test(name)),
   canonicalization: tags => !/^(?:simple|relaxed)(?:\/(?:simple|relaxed))?$/i.test(tags.get('c') ?? 'simple'),
   'signed in the future': tags => Number(tags.get('t')) > now + 600,
+  'a field stands more often than it is signed': (tags, _, message) => hasTwin(message, tags.get('h') ?? ''),
   identity: tags => !(tags.get('i') ?? '@').includes('@'),
 };
 
@@ -38,11 +39,23 @@ export async function agreed(message: string, zone: Zone = bothKeys): Promise<st
     if (opinion.passes === (verdict === 'pass')) continue;
     const tags = tagsOf(fields[index] ?? '');
     assert.ok(
-      opinion.passes && (stricter[verdict]?.(tags, opinion) ?? false),
+      opinion.passes && (stricter[verdict]?.(tags, opinion, message) ?? false),
       `ours: ${verdict}; theirs: ${opinion.reason}; ${JSON.stringify(message)}`,
     );
   }
   return ours;
+}
+
+const single = /^(?:sender|reply-to|to|cc|subject|date|content-type|content-transfer-encoding|autocrypt|secure-join)$/;
+
+/** Whether a field that h= names, of a kind that a message has once, is there more often than h= names it. */
+export function hasTwin(message: string, names: string): boolean {
+  const [header = ''] = message.split('\r\n\r\n', 1);
+  const nameOf = (field: string) => field.slice(0, field.indexOf(':')).trim().toLowerCase();
+  const present = header.split(/\r\n(?![ \t])/).map(nameOf);
+  const named = names.split(':').map(name => name.trim().toLowerCase());
+  const times = (list: readonly string[], name: string) => list.filter(other => other === name).length;
+  return named.some(name => single.test(name) && times(present, name) > times(named, name));
 }
 
 export function signatureFields(message: string): string[] {

@@ -34,6 +34,11 @@ const whatWeRefuse: [why: string, verdict: string, example: Case][] = [
     'l= is not the length of the body',
     { tags: { l: '0' }, signs: { length: 0 } },
   ],
+  [
+    'a second Subject above the one that is signed (8.15)',
+    'a field stands more often than it is signed',
+    { tags: { h: 'from:to:subject' }, change: message => `Subject: forged\r\n${message}` },
+  ],
   ['l= beyond the body (3.5, l=: MUST NOT)', 'l= is not the length of the body', { tags: { l: '6' } }],
   ['empty names in h= (3.5)', 'malformed h=', { tags: { h: 'from::to' } }],
   ['names in h= with blanks inside (3.5)', 'malformed h=', { tags: { h: 'fr om:to' } }],

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { agreed, bothKeys } from './agreement.ts';
+import { agreed, bothKeys, hasTwin } from './agreement.ts';
 import { changes } from './mutations.ts';
 import { orders } from './odd-signatures.ts';
 import { oddBody, oddHeader, signableNames } from './odd-text.ts';
@@ -14,6 +14,7 @@ import { domain, now, signatureField } from './signer.ts';
 import { ed25519, rsa } from './test-keys.ts';
 import { digest, verdicts } from './verify.ts';
 
+const addedField = 'a field stands more often than it is signed';
 const hasBareLineEnd = (message: string) => /\r(?!\n)|(?<!\r)\n/.test(message);
 
 type Mail = Readonly<{ header: string; body: string }>;
@@ -80,7 +81,8 @@ test("messages that mailauth's signer signed pass, and changed ones where it say
           ...(left === null ? {} : { expires: new Date((now + left) * 1000) }),
         });
         const message = field + whole(mail);
-        assert.deepEqual(verdicts(message, { zone: bothKeys, now, domain }), ['pass']);
+        const twin = hasTwin(message, /\bh=([^;]*)/.exec(field)?.[1] ?? '');
+        assert.deepEqual(verdicts(message, { zone: bothKeys, now, domain }), [twin ? addedField : 'pass']);
         const changed = change(message);
         if (!hasBareLineEnd(changed)) await agreed(changed);
       },
