@@ -83,7 +83,7 @@ export class SmtpConnection {
         more = this.#session.outputFull && !this.#socket.writableNeedDrain;
         if (more) this.#flush();
       }
-      if (!this.#session.inTransaction) this.#noteEnd();
+      if (!this.#session.inTransaction || this.#session.closed) this.#noteEnd();
       if (this.#working === null) this.#unread = 0;
       if (this.#stopping && !this.#session.inTransaction && !this.#session.closed) this.#session.close(shuttingDown);
     } catch (error) {

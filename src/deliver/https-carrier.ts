@@ -121,7 +121,7 @@ export class HttpsCarrier {
     const target = { addresses, port: this.#port, time: connectTime, signal, clock: this.#clock };
     const made = await connectHost<TLSSocket>(target, async (socket, address, left) => {
       const peer = { name: addresses.includes(name) ? null : name, anyCertificate };
-      const secured = await this.#tls.secure(socket, peer, left);
+      const secured = await this.#tls.secure(socket, peer, left, signal);
       return 'lost' in secured ? { address, phase: 'TLS', cause: secured.lost, alive: false } : secured;
     });
     return 'length' in made ? { failures: made } : made;

@@ -71,11 +71,16 @@ class ConnectionAgent extends Agent {
     });
   }
 
-  override keepSocketAlive(socket: Duplex): void {
-    super.keepSocketAlive(socket);
+  /** Node keeps the connection only when this is true, whatever its types say. */
+  override keepSocketAlive(socket: Duplex): boolean {
+    if ((super.keepSocketAlive(socket) as unknown) === false) return false;
     this.#idle.add(socket);
     const [longest] = this.#idle;
-    if (this.#idle.size > maxIdleConnections) longest?.destroy();
+    if (this.#idle.size > maxIdleConnections && longest !== undefined) {
+      this.#idle.delete(longest);
+      longest.destroy();
+    }
+    return true;
   }
 
   override reuseSocket(socket: Duplex, client: ClientRequest): void {
@@ -128,7 +133,7 @@ class Exchange {
     this.#request = request({ agent, method: 'POST', path: '/mxdeliv', headers: headersOf(mail), ...wanted });
     this.#timer = setTimeout(() => this.#lose(`no answer within ${answerTime / 1000} s`), answerTime);
     this.#request
-      .on('socket', () => this.#timer.refresh())
+      .on('socket', () => this.#connected())
       .on('response', response => this.#read(response))
       .on('error', error => {
         this.wasStale = !this.#over && this.#request.reusedSocket;
@@ -136,7 +141,12 @@ class Exchange {
       });
     mail.signal.addEventListener('abort', this.#cancelled);
     if (mail.signal.aborted) this.#cancelled();
-    else this.#send().catch(error => this.#lose(`cannot read the spool: ${messageOf(error)}`));
+  }
+
+  /** Not a moment earlier: what is buffered for a connection to come counts as sent. */
+  #connected(): void {
+    this.#timer.refresh();
+    if (!this.#over) this.#send().catch(error => this.#lose(`cannot read the spool: ${messageOf(error)}`));
   }
 
   readonly #cancelled = () => this.#lose('the delivery was cancelled');
@@ -157,19 +167,29 @@ class Exchange {
   async #send(): Promise<void> {
     const { content, mayEnd } = this.#mail;
     let left = content.octets;
+    if (left === 0) this.#finish([], mayEnd);
     for await (const batch of content.read({ release: false })) {
       left -= batch.reduce((octets, buffer) => octets + buffer.length, 0);
-      if (left === 0 && !mayEnd()) return this.#lose('the deadline passed');
-      await Promise.race([this.#written(batch), this.answer]);
+      await Promise.race([left === 0 ? this.#finish(batch, mayEnd) : this.#written(batch), this.answer]);
       // Whatever it is, the server has made up its mind.
       if (this.#over) return;
     }
-    if (content.octets === 0 && !mayEnd()) return this.#lose('the deadline passed');
+  }
+
+  /** The last octets and the end of the request go together: the answer to them may be quicker than the news that they are written. */
+  #finish(batch: readonly Buffer[], mayEnd: () => boolean): Promise<void> {
+    if (!mayEnd()) {
+      this.#lose('the deadline passed');
+      return Promise.resolve();
+    }
+    const written = this.#written(batch);
     this.#request.end();
+    return written;
   }
 
   #written(batch: readonly Buffer[]): Promise<void> {
     return new Promise(resolve => {
+      if (batch.length === 0) resolve();
       for (const [index, buffer] of batch.entries()) {
         const isLast = index === batch.length - 1;
         this.#request.write(buffer, () => {
@@ -187,7 +207,12 @@ class Exchange {
       tls: socket instanceof TLSSocket ? (socket.getProtocol() ?? '') : '',
     };
     let body = '';
-    const done = () => this.#settle({ status, body, ...peer });
+    const done = () => {
+      // Nobody can have taken a message that is not there yet; a refusal may come at any time.
+      if (status >= 200 && status < 300 && !this.#request.writableEnded)
+        this.#lose(`${status} before the end of the message`);
+      else this.#settle({ status, body, ...peer });
+    };
     response
       .on('data', (chunk: Buffer) => {
         body += chunk.toString('latin1', 0, maxBody - body.length);
@@ -198,7 +223,7 @@ class Exchange {
       .on('end', () => {
         done();
         // A body that is still on its way would be taken for the next request.
-        if (!this.#request.writableFinished) this.#request.destroy();
+        if (!this.#request.writableEnded) this.#request.destroy();
       })
       .on('error', error => (body === '' ? this.#lose(messageOf(error)) : done()));
   }

@@ -24,7 +24,7 @@ export class TlsClient {
   }
 
   /** Resolves within `time` milliseconds; the plain connection is gone when that fails. */
-  secure(plain: Socket, { name, anyCertificate }: Peer, time: number): Promise<TLSSocket | Lost> {
+  secure(plain: Socket, { name, anyCertificate }: Peer, time: number, signal: AbortSignal): Promise<TLSSocket | Lost> {
     // What a lenient connection has seen proves nothing to a strict one.
     const key = name === null || anyCertificate ? null : name;
     const session = key === null ? undefined : this.#sessions.get(key);
@@ -42,10 +42,12 @@ export class TlsClient {
         // It may be the session that the server dislikes: the next connection begins without.
         if (key !== null && session !== undefined) this.#sessions.delete(key);
         clearTimeout(timer);
+        signal.removeEventListener('abort', cancelled);
         secured.destroy();
         plain.destroy();
         resolve({ lost: cause });
       };
+      const cancelled = () => fail('the delivery was cancelled');
       const timer = setTimeout(() => fail(`no TLS within ${time / 1000} s`), time);
       // Stays: an error may come at any time, `close` follows.
       secured.on('error', error => fail(reasonOf(error)));
@@ -53,9 +55,12 @@ export class TlsClient {
       secured.once('close', closed);
       secured.once('secureConnect', () => {
         clearTimeout(timer);
+        signal.removeEventListener('abort', cancelled);
         secured.off('close', closed);
         resolve(secured);
       });
+      signal.addEventListener('abort', cancelled);
+      if (signal.aborted) cancelled();
     });
   }
 }

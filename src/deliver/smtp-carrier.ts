@@ -140,7 +140,7 @@ export class SmtpCarrier {
     const refusal = await client.startTls(async plain => {
       inTls = true;
       const peer = { name: addressLike(name) ? null : name, anyCertificate };
-      const secured = await this.#options.tls.secure(plain, peer, left);
+      const secured = await this.#options.tls.secure(plain, peer, left, attempt.signal);
       if (!('lost' in secured)) tls = secured.getProtocol() ?? '';
       return secured;
     });

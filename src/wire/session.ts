@@ -175,6 +175,7 @@ export class SmtpSession {
     }
     const parsed = parseCommand(line);
     if ('command' in parsed) return this.#obey(parsed.command);
+    if (/^rcpt[ \t]/i.test(line)) this.#lastRefusal = parsed.refusal;
     this.#reply(parsed.refusal);
     return null;
   }
