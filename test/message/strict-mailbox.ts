@@ -16,6 +16,8 @@ const address = String.raw`(?:a(?:\.a)*|q)@(?:a(?:\.a)*|l)`;
 const mailbox = new RegExp(`^(?:${address}|[aq.]*<${address}>)$`);
 
 export function strictMailbox(value: string): string | null {
+  const encodedWords = value.match(/=\?[^?]*\?[^?]*\?[\s\S]*?\?=/g) ?? [];
+  if (encodedWords.some(word => /["()<>@,;:\\[\]]/.test(word))) return null;
   const all = withoutComments(value)?.match(tokens) ?? [];
   const words = all.filter(token => !/^[ \t\r\n]+$/.test(token));
   const kinds = words.map(kindOf).join('');

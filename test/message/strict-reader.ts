@@ -78,6 +78,10 @@ function contentType(fields: Fields | null): { name: string; boundary: string | 
   const value = fields === null ? null : structured(fields, 'content-type', 'text/plain');
   const [, type = '', subtype = '', parameters = ''] = (value === null ? null : typePattern.exec(value)) ?? [];
   if (type === '') return null;
+  const field = fields?.find(({ name }) => name === 'content-type')?.value ?? '';
+  // Of a multipart others may read comments, escapes and quoted semicolons in another way.
+  if (/^multipart$/i.test(type) && (value?.trim() !== field.trim() || /\\|"[^"]*;[^"]*"/.test(quotedParts(field))))
+    return null;
   const boundaries: string[] = [];
   let at = 0;
   while (!/^;?[ \t]*$/.test(parameters.slice(at))) {
@@ -88,6 +92,11 @@ function contentType(fields: Fields | null): { name: string; boundary: string | 
     at += whole.length;
   }
   return boundaries.length > 1 ? null : { name: `${type}/${subtype}`.toLowerCase(), boundary: boundaries[0] };
+}
+
+/** The quoted strings, one behind the other, each in its quotes; backslashes wherever they stand. */
+function quotedParts(value: string): string {
+  return (value.match(/"[^"]*"|\\/g) ?? []).join(' ');
 }
 
 function unquoted(text: string): string {
