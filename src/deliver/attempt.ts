@@ -57,6 +57,16 @@ export class Attempt {
     return true;
   }
 
+  /** Before the same is tried a second time: whether it is still wanted. What went out the first time counts no more. */
+  again(): boolean {
+    const left = this.#options.deadline - this.#options.clock();
+    if (left <= 0 || this.#options.gone.aborted) return false;
+    this.dotSent = false;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#cancel('the deadline passed'), left);
+    return true;
+  }
+
   /** `cause`, or the reason why the delivery was cancelled. */
   whyFailed(cause: string): string {
     return `${this.#reason === '' ? cause : this.#reason}${this.dotSent ? ' after the final dot' : ''}`;

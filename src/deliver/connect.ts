@@ -10,8 +10,9 @@ export type AddressFailure = Readonly<{ address: string; phase: Phase; cause: st
 export type Target = Readonly<{
   addresses: readonly string[];
   port: number;
-  /** Milliseconds for dialling and what TLS takes. */
+  /** Milliseconds for dialling and what TLS takes, in all or for each connection that is made. */
   time: number;
+  inAll: boolean;
   signal: AbortSignal;
   clock: Clock;
 }>;
@@ -24,20 +25,21 @@ export type Make<Made> = (socket: Socket, address: string, left: number) => Prom
 
 /** The first thing made, or a failure for each address in the order of events. */
 export async function connectHost<Made extends object>(
-  { addresses, port, time, signal, clock }: Target,
+  { addresses, port, time, inAll, signal, clock }: Target,
   make: Make<Made>,
 ): Promise<Made | readonly AddressFailure[]> {
   const failures: AddressFailure[] = [];
+  let end = clock() + time;
   for (let untried = addresses; untried.length > 0; ) {
-    const began = clock();
-    const dialled = await dialFirst(untried, port, { timeout: time, signal });
+    if (!inAll) end = clock() + time;
+    const dialled = await dialFirst(untried, port, { timeout: Math.max(1, Math.round(end - clock())), signal });
     if (dialled === null) return [...failures, cancelled];
     for (const { address, cause } of dialled.failed) failures.push({ address, phase: 'connect', cause, alive: false });
     if (!('socket' in dialled)) break;
-    const made = await make(dialled.socket, dialled.address, Math.max(1, time - (clock() - began)));
+    const made = await make(dialled.socket, dialled.address, Math.max(1, Math.round(end - clock())));
     if (!('phase' in made)) return made;
     failures.push(made);
-    untried = signal.aborted ? [] : dialled.untried;
+    untried = signal.aborted || (inAll && clock() >= end) ? [] : dialled.untried;
   }
   return failures;
 }

@@ -7,7 +7,7 @@ import { LruMap } from '../system/lru-map.ts';
 import type { Spool } from '../system/spool.ts';
 import type { Attempt } from './attempt.ts';
 import { type AddressFailure, connectHost } from './connect.ts';
-import { type HttpsAnswer, HttpsClient } from './https-client.ts';
+import { type HttpsAnswer, HttpsClient, isSuccess } from './https-client.ts';
 import type { Phase } from './outcome.ts';
 import type { TlsClient } from './secure.ts';
 import type { Host } from './smtp-carrier.ts';
@@ -87,6 +87,7 @@ export class HttpsCarrier {
       envelope,
       content,
       mayEnd: () => attempt.sendDot(),
+      mayTryAgain: () => attempt.again(),
       signal: attempt.signal,
     });
     if ('lost' in answer) {
@@ -118,7 +119,7 @@ export class HttpsCarrier {
     { name, addresses, anyCertificate }: Host,
     signal: AbortSignal,
   ): Promise<TLSSocket | { failures: readonly AddressFailure[] }> {
-    const target = { addresses, port: this.#port, time: connectTime, signal, clock: this.#clock };
+    const target = { addresses, port: this.#port, time: connectTime, inAll: true, signal, clock: this.#clock };
     const made = await connectHost<TLSSocket>(target, async (socket, address, left) => {
       const peer = { name: addresses.includes(name) ? null : name, anyCertificate };
       const secured = await this.#tls.secure(socket, peer, left, signal);
@@ -129,11 +130,10 @@ export class HttpsCarrier {
 }
 
 function verdictOn({ status, body, address, tls }: HttpsAnswer): HttpsResult {
-  const isSuccess = status >= 200 && status < 300;
   const text = trimBlanks(body);
   // A host that answers 200 to everything sends a page.
-  if (isSuccess && (text === '' || /^2\d\d/.test(text) || text.toUpperCase() === 'OK'))
+  if (isSuccess(status) && (text === '' || /^2\d\d/.test(text) || text.toUpperCase() === 'OK'))
     return { delivered: true, address, tls };
-  const useless = status === 404 || status === 405 || status >= 500 || isSuccess;
+  const useless = status === 404 || status === 405 || status >= 500 || isSuccess(status);
   return { delivered: false, address, phase: 'HTTPS', cause: `${status} ${text}`.trim(), alive: true, useless };
 }

@@ -34,12 +34,16 @@ export type HttpsPost = Readonly<{
   content: Spool;
   /** Asked right before the last octets go out. */
   mayEnd: () => boolean;
+  /** Asked before everything is sent once more. */
+  mayTryAgain: () => boolean;
   signal: AbortSignal;
 }>;
 
 /** Milliseconds without progress. */
 const answerTime = 60_000;
 const idleTime = 60_000;
+/** Milliseconds that a body may go on once it has said what became of the message. */
+const restOfBody = 1000;
 const maxBody = 4096;
 /** One of these takes about 70 KiB. */
 const maxIdleConnections = 256;
@@ -99,11 +103,16 @@ export class HttpsClient {
 
   /** Posts the message, a second time when a connection that was kept turns out to be closed. */
   async post(mail: HttpsPost): Promise<HttpsAnswer | HttpsLost> {
-    const first = new Exchange(this.#agent, mail);
-    const answer = await first.answer;
-    if (!first.wasStale || mail.signal.aborted) return answer;
-    this.#agent.forget(mail.key);
-    return await new Exchange(this.#agent, mail).answer;
+    try {
+      const first = new Exchange(this.#agent, mail);
+      const answer = await first.answer;
+      if (!first.wasStale || !mail.mayTryAgain()) return answer;
+      this.#agent.forget(mail.key);
+      return await new Exchange(this.#agent, mail).answer;
+    } catch (error) {
+      // An address that no header may hold.
+      return { lost: messageOf(error), address: '' };
+    }
   }
 
   /** Ends the connections. */
@@ -121,6 +130,10 @@ class Exchange {
   readonly #request: ClientRequest;
   readonly #timer: NodeJS.Timeout;
   readonly #resolve: (result: HttpsAnswer | HttpsLost) => void;
+  /** As far as it has come. */
+  #heard: HttpsAnswer | null = null;
+  #response: IncomingMessage | null = null;
+  #ending: NodeJS.Timeout | undefined;
   #over = false;
 
   constructor(agent: Agent, mail: HttpsPost) {
@@ -135,6 +148,11 @@ class Exchange {
     this.#request
       .on('socket', () => this.#connected())
       .on('response', response => this.#read(response))
+      .on('upgrade', (_response, socket) => {
+        socket.destroy();
+        this.#lose('101 is no answer');
+      })
+      .on('close', () => this.#lose('the server closed the connection'))
       .on('error', error => {
         this.wasStale = !this.#over && this.#request.reusedSocket;
         this.#lose(messageOf(error));
@@ -152,7 +170,14 @@ class Exchange {
   readonly #cancelled = () => this.#lose('the delivery was cancelled');
 
   #lose(cause: string): void {
-    this.#settle({ lost: cause, address: this.#request.socket?.remoteAddress ?? '' });
+    // What the server has said already counts, however it went on.
+    const late: Buffer | null = this.#response?.read() ?? null;
+    const heard =
+      this.#heard && late
+        ? { ...this.#heard, body: this.#heard.body + late.toString('latin1', 0, maxBody) }
+        : this.#heard;
+    if (heard !== null && this.#isDecisive(heard)) this.#settle(heard);
+    else this.#settle({ lost: cause, address: this.#request.socket?.remoteAddress ?? '' });
     this.#request.destroy();
   }
 
@@ -160,6 +185,7 @@ class Exchange {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#ending);
     this.#mail.signal.removeEventListener('abort', this.#cancelled);
     this.#resolve(result);
   }
@@ -202,31 +228,43 @@ class Exchange {
 
   #read(response: IncomingMessage): void {
     const { socket, statusCode: status = 0 } = response;
-    const peer = {
-      address: socket.remoteAddress ?? '',
-      tls: socket instanceof TLSSocket ? (socket.getProtocol() ?? '') : '',
-    };
-    let body = '';
-    const done = () => {
-      // Nobody can have taken a message that is not there yet; a refusal may come at any time.
-      if (status >= 200 && status < 300 && !this.#request.writableEnded)
-        this.#lose(`${status} before the end of the message`);
-      else this.#settle({ status, body, ...peer });
-    };
+    const address = socket.remoteAddress ?? '';
+    const tls = socket instanceof TLSSocket ? (socket.getProtocol() ?? '') : '';
+    let heard: HttpsAnswer = { status, body: '', address, tls };
+    this.#heard = heard;
+    this.#response = response;
     response
       .on('data', (chunk: Buffer) => {
-        body += chunk.toString('latin1', 0, maxBody - body.length);
-        if (body.length < maxBody) return;
-        done();
-        this.#request.destroy();
+        heard = { ...heard, body: heard.body + chunk.toString('latin1', 0, maxBody - heard.body.length) };
+        this.#heard = heard;
+        if (heard.body.length >= maxBody) this.#cut(heard);
+        else if (this.#isDecisive(heard))
+          this.#ending ??= setTimeout(() => this.#lose('the body has no end'), restOfBody);
       })
       .on('end', () => {
-        done();
+        // Nobody can have taken a message that is not there yet; a refusal may come at any time.
+        if (isSuccess(status) && !this.#request.writableEnded) this.#lose(`${status} before the end of the message`);
+        else this.#settle(heard);
         // A body that is still on its way would be taken for the next request.
         if (!this.#request.writableEnded) this.#request.destroy();
       })
-      .on('error', error => (body === '' ? this.#lose(messageOf(error)) : done()));
+      .on('error', error => this.#lose(messageOf(error)));
   }
+
+  /** Of a body that is too long the beginning has to do. */
+  #cut(heard: HttpsAnswer): void {
+    if (!isSuccess(heard.status) || this.#request.writableEnded) this.#settle(heard);
+    this.#lose(`${heard.status} before the end of the message`);
+  }
+
+  /** Whether the rest of the answer can change nothing: a success has to say so in its body. */
+  #isDecisive({ status, body }: HttpsAnswer): boolean {
+    return !isSuccess(status) || (this.#request.writableEnded && /^2\d\d[ -]/.test(body));
+  }
+}
+
+export function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
 function headersOf({ host, envelope, content }: HttpsPost): Record<string, string | number | string[]> {

@@ -102,7 +102,7 @@ export class SmtpCarrier {
     const { port, clock } = this.#options;
     const { addresses } = host;
     return connectHost<Connection>(
-      { addresses, port, time: connectTime, signal: attempt.signal, clock },
+      { addresses, port, time: connectTime, inAll: false, signal: attempt.signal, clock },
       (socket, address, left) => this.#introduce(socket, address, left, host, attempt, alive),
     );
   }

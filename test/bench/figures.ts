@@ -1,6 +1,6 @@
 // From samples to figures: medians, and ratios of measurements made in the same round, which a machine that slows down in between spoils least.
 
-import type { Sample } from './measure.ts';
+import type { Sample } from './sample.ts';
 import type { Scenario } from './scenarios.ts';
 import type { Subject } from './subjects.ts';
 
@@ -22,14 +22,21 @@ export interface Figures {
   readonly cpuMs?: number;
   readonly cpuMsPerMB?: number;
   readonly cpuOfHaproxy?: number;
+  readonly messagesPerCpuSecond?: number;
+  /** Messages per CPU second, of those of Postfix's smtp(8) as it is by default. */
+  readonly ofPostfix?: number;
   readonly peakMB?: number;
   readonly startPeakMB?: number;
+  readonly socketsKept?: number;
+  readonly socketsLater?: number;
 }
 
 export function rowFigures(row: Row, subject: Subject): Figures {
   const samples = row.samples[subject] ?? [];
   const rates = samples.map(sample => sample.messagesPerSecond);
   const rate = median(rates);
+  const sockets = samples.flatMap(sample => sample.sockets ?? []);
+  const later = sockets.flatMap(({ twoMinutesLater }) => twoMinutesLater ?? []);
   const speed = {
     messagesPerSecond: rate,
     spread: (Math.max(...rates) - Math.min(...rates)) / rate,
@@ -37,18 +44,25 @@ export function rowFigures(row: Row, subject: Subject): Figures {
     ofStraight: median(
       rates.map((one, round) => one / (row.samples.straight?.[round]?.messagesPerSecond ?? Number.NaN)),
     ),
+    ...(sockets.length > 0 && { socketsKept: Math.max(...sockets.map(({ kept }) => kept)) }),
+    ...(later.length > 0 && { socketsLater: Math.max(...later) }),
   };
   const used = samples.flatMap(sample => sample.process ?? []);
   if (used.length === 0) return speed;
-  const floor = (row.samples.haproxy ?? []).map(sample => sample.process?.cpuMs ?? Number.NaN);
+  const cpuOf = (other: Subject, round: number) => row.samples[other]?.[round]?.process?.cpuMs ?? Number.NaN;
+  const peaks = used.flatMap(one => one.peakMB ?? []);
   const cpuMs = median(used.map(one => one.cpuMs));
   return {
     ...speed,
     cpuMs,
     cpuMsPerMB: (cpuMs / row.octets) * 1e6,
-    cpuOfHaproxy: median(used.map((one, round) => one.cpuMs / (floor[round] ?? Number.NaN))),
-    peakMB: Math.max(...used.map(one => one.peakMB)),
-    startPeakMB: Math.max(...used.map(one => one.startPeakMB)),
+    cpuOfHaproxy: median(used.map((one, round) => one.cpuMs / cpuOf('haproxy', round))),
+    messagesPerCpuSecond: 1000 / cpuMs,
+    ofPostfix: median(used.map((one, round) => cpuOf('postfix', round) / one.cpuMs)),
+    ...(peaks.length > 0 && {
+      peakMB: Math.max(...peaks),
+      startPeakMB: Math.max(...used.flatMap(one => one.startPeakMB ?? [])),
+    }),
   };
 }
 

@@ -1,10 +1,10 @@
 // The load and its end: smtp-source sends, smtp-sink takes. Both get the same options whatever stands between them.
 
-import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { recipient, sender } from './messages.ts';
-import { Program } from './processes.ts';
+import { recipient as mailbox, sender } from './messages.ts';
+import { Program, socketsOf } from './processes.ts';
 import type { Programs } from './programs.ts';
+import type { Remotes } from './remotes.ts';
 
 /** What one measurement works with. */
 export interface Bench {
@@ -13,6 +13,8 @@ export interface Bench {
   readonly directory: string;
   /** Knows the key of signed messages. */
   readonly dnsServer: string;
+  /** For the transport rows. */
+  readonly remotes: Remotes;
 }
 
 export interface Load {
@@ -20,32 +22,28 @@ export interface Load {
   readonly file: string;
   readonly connections: number;
   readonly messages: number;
+  readonly recipient?: string;
+  /** Instead of SMTP. */
+  readonly lmtp?: boolean;
 }
 
 /** Sends the message file `messages` times; the seconds from the first connection to the last reply. Any reply but the expected one throws. */
 export async function send(bench: Bench, port: number, load: Load): Promise<number> {
-  const { connections, messages, file } = load;
+  const { connections, messages, file, recipient = mailbox, lmtp = false } = load;
   const options = ['-s', `${connections}`, '-m', `${messages}`, '-f', sender, '-t', recipient, '-F', file];
+  if (lmtp) options.push('-L');
   await using source = new Program(
     bench.programs['smtp-source'],
     [...options, `127.0.0.1:${port}`],
     `${bench.directory}/smtp-source.log`,
   );
   // smtp-source needs a second to read a file of 30 MB: that is not the load.
-  while (source.isRunning && !hasSocket(source.pid)) await sleep(1);
+  while (source.isRunning && socketsOf(source.pid) === 0) await sleep(1);
   const start = performance.now();
   const end = await source.exited;
   const seconds = (performance.now() - start) / 1000;
   if (end !== '0') throw source.failure(`ended with ${end}`);
   return seconds;
-}
-
-function hasSocket(pid: number): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some(fd => readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:'));
-  } catch {
-    return false; // it has just ended or closed a file
-  }
 }
 
 /** smtp-sink on a loopback port. It ends when it has one message more than `expected`, which is how `confirm` counts without slowing it. */

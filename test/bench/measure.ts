@@ -1,31 +1,20 @@
 // One measurement: a fresh sink, a fresh process under test, some messages to warm up, then the load that counts.
 
 import { type Bench, Sink, send } from './load.ts';
+import { measureTransport } from './measure-transport.ts';
 import { post } from './post.ts';
-import { freePort, type Program } from './processes.ts';
+import { freePort } from './processes.ts';
+import { type Sample, watched } from './sample.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Subject, startSubject } from './subjects.ts';
-
-export interface Sample {
-  readonly messagesPerSecond: number;
-  /** Of the process under test; absent when there is none. */
-  readonly process?: ProcessSample;
-}
-
-interface ProcessSample {
-  /** CPU time a message. */
-  readonly cpuMs: number;
-  /** Peak resident memory, MB: under load, and before it (start and warm-up). */
-  readonly peakMB: number;
-  readonly startPeakMB: number;
-}
 
 export async function measure(
   bench: Bench,
   subject: Subject,
   scenario: Scenario,
-  load: { readonly file: string; readonly messages: number },
+  load: { readonly file: string; readonly messages: number; readonly idle: boolean },
 ): Promise<Sample> {
+  if (scenario.remote !== undefined) return measureTransport(bench, subject, scenario, scenario.remote, load);
   const { file, messages } = load;
   const { connections, carrier } = scenario;
   const warmUp = Math.ceil(messages / 10);
@@ -47,13 +36,4 @@ export async function measure(
     if (program && !program.isRunning) throw program.failure(`ended under load (${await program.exited})`);
     throw error;
   }
-}
-
-async function watched(program: Program, messages: number, timed: () => Promise<number>): Promise<Sample> {
-  const startPeakMB = program.peakMB();
-  program.resetPeak();
-  const cpuBefore = program.cpuMs();
-  const messagesPerSecond = await timed();
-  const cpuMs = (program.cpuMs() - cpuBefore) / messages;
-  return { messagesPerSecond, process: { cpuMs, peakMB: program.peakMB(), startPeakMB } };
 }

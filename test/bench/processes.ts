@@ -2,7 +2,7 @@
 // A process counts together with its descendants, so that a wrapper script or a program with workers is measured whole.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,9 +17,9 @@ export class Program implements AsyncDisposable {
   readonly #exited: Promise<string>;
 
   /** Starts the program; what it prints goes to the file `log`, as cheap as a journal. */
-  constructor(command: string, args: readonly string[], log: string) {
+  constructor(command: string, args: readonly string[], log: string, env: NodeJS.ProcessEnv = {}) {
     const output = openSync(log, 'w');
-    const child = spawn(command, args, { stdio: ['ignore', output, output] });
+    const child = spawn(command, args, { stdio: ['ignore', output, output], env: { ...process.env, ...env } });
     closeSync(output);
     this.#name = command;
     this.#child = child;
@@ -43,9 +43,14 @@ export class Program implements AsyncDisposable {
     return this.#exited;
   }
 
+  /** Everything it has printed. */
+  said(): string {
+    return readFileSync(this.#log, 'latin1');
+  }
+
   /** An error that shows what the program said last. */
   failure(what: string): Error {
-    const said = readFileSync(this.#log, 'latin1').trim().split(/\r?\n/).slice(-5).join('\n  ');
+    const said = this.said().trim().split(/\r?\n/).slice(-5).join('\n  ');
     return new Error(`${this.#name}: ${what}\n  ${said}`.trimEnd());
   }
 
@@ -68,15 +73,12 @@ export class Program implements AsyncDisposable {
 
   /** User and system time of all threads so far, with children that have ended. */
   cpuMs(): number {
-    let ticks = 0;
-    for (const pid of family(this.pid)) {
-      // The second field, the name in brackets, may hold blanks: utime to cstime are 12 to 15 behind it.
-      const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-        .replace(/^.*\) /s, '')
-        .split(' ');
-      for (const field of fields.slice(11, 15)) ticks += Number(field);
-    }
-    return ticks * msPerTick;
+    return familyCpuMs(this.pid);
+  }
+
+  /** How many sockets it has open. */
+  sockets(): number {
+    return family(this.pid).reduce((sum, pid) => sum + socketsOf(pid), 0);
   }
 
   /** Peak resident memory (VmHWM) since the start or the last reset, in MB of 10^6 octets. */
@@ -99,6 +101,36 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+
+/** Of a process and its descendants, those that have ended and been waited for included. */
+export function familyCpuMs(ancestor: number): number {
+  let ticks = 0;
+  for (const pid of family(ancestor)) {
+    // The second field, the name in brackets, may hold blanks: utime to cstime are 12 to 15 behind it.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    for (const field of fields.slice(11, 15)) ticks += Number(field);
+  }
+  return ticks * msPerTick;
+}
+
+/** None of a process that has just ended. */
+export function socketsOf(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).filter(fd => isSocket(`/proc/${pid}/fd/${fd}`)).length;
+  } catch {
+    return 0;
+  }
+}
+
+function isSocket(descriptor: string): boolean {
+  try {
+    return readlinkSync(descriptor).startsWith('socket:');
+  } catch {
+    return false; // it has just been closed
+  }
+}
 
 function family(pid: number): number[] {
   const children = readdirSync(`/proc/${pid}/task`)

@@ -1,14 +1,15 @@
 // What stands between smtp-source and smtp-sink: nothing, HAProxy in TCP mode (the floor for anything that touches every octet), the filter.
+// In transport mode Postfix's smtp(8) is what the filter is compared with.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Bench } from './load.ts';
 import { mailDomain } from './messages.ts';
 import { Program } from './processes.ts';
+import type { TlsSink } from './remotes.ts';
 import type { Mode, Scenario } from './scenarios.ts';
 
-export const subjects = ['straight', 'haproxy', 'filter'] as const;
-export type Subject = (typeof subjects)[number];
+export type Subject = 'straight' | 'haproxy' | 'filter' | 'postfix' | 'postfix, TLS kept';
 
 /** Another binary with the same arguments can take the filter's place. */
 export const filterCommand = process.env.FILTERMAIL ?? fileURLToPath(new URL('../../bin/filtermail', import.meta.url));
@@ -51,27 +52,49 @@ listen smtp
 }
 
 function startFilter(mode: Mode, carrier: Scenario['carrier'], ports: Ports, bench: Bench): Program {
-  const config = `${bench.directory}/chatmail.ini`;
   mkdirSync(`${bench.directory}/mailboxes`, { recursive: true });
   const smtpKey = mode === 'incoming' ? 'filtermail_smtp_port_incoming' : 'filtermail_smtp_port';
   const [listening, spare] =
     carrier === 'HTTP' ? ['filtermail_http_port_incoming', smtpKey] : [smtpKey, 'filtermail_http_port_incoming'];
-  writeFileSync(
-    config,
-    `[params]
-mail_domain = ${mailDomain}
-mailboxes_dir = ${bench.directory}/mailboxes
-${listening} = ${ports.port}
-${spare} = ${ports.spare}
-postfix_reinject_port = ${ports.sink}
-postfix_reinject_port_incoming = ${ports.sink}
-filtermail_dns_servers = ${bench.dnsServer}
-filtermail_rejected_dir = ${bench.directory}/rejected
-max_message_size = 50000000
-max_user_send_per_minute = 1000000
-max_user_send_burst_size = 1000000
-filtermail_spool_dir = ${bench.directory}
-`,
-  );
-  return new Program(filterCommand, [config, mode], `${bench.directory}/filter.log`);
+  return runFilter(mode, bench, {
+    mailboxes_dir: `${bench.directory}/mailboxes`,
+    [listening]: ports.port,
+    [spare]: ports.spare,
+    postfix_reinject_port: ports.sink,
+    postfix_reinject_port_incoming: ports.sink,
+    filtermail_rejected_dir: `${bench.directory}/rejected`,
+    max_user_send_per_minute: 1_000_000,
+    max_user_send_burst_size: 1_000_000,
+  });
+}
+
+/** Listens on `port` and delivers to the sink. */
+export async function startTransport(port: number, { smtpPort, httpsPort }: TlsSink, bench: Bench): Promise<Program> {
+  const ports = {
+    filtermail_lmtp_port_transport: port,
+    filtermail_remote_smtp_port: smtpPort,
+    filtermail_remote_https_port: httpsPort,
+  };
+  const program = runFilter('transport', bench, ports, { NODE_EXTRA_CA_CERTS: bench.remotes.authorityPath });
+  await program.untilListening(port);
+  return program;
+}
+
+function runFilter(
+  mode: Mode,
+  { directory, dnsServer }: Bench,
+  params: Readonly<Record<string, string | number>>,
+  env?: NodeJS.ProcessEnv,
+): Program {
+  const config = `${directory}/chatmail.ini`;
+  const all = {
+    mail_domain: mailDomain,
+    filtermail_dns_servers: dnsServer,
+    max_message_size: 50_000_000,
+    filtermail_spool_dir: directory,
+    ...params,
+  };
+  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
+  writeFileSync(config, `[params]\n${lines.join('')}`);
+  return new Program(filterCommand, [config, mode], `${directory}/filter.log`, env);
 }

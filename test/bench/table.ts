@@ -16,14 +16,7 @@ export function figuresTable(rows: readonly Row[]): string {
     'peak RSS MB',
     'before load',
   ];
-  const lines = rows.flatMap(row =>
-    row.scenario.subjects.map((subject, index) => [
-      index === 0 ? row.scenario.title : '',
-      subject,
-      ...cells(rowFigures(row, subject)),
-    ]),
-  );
-  return markdown(head, lines, 2);
+  return markdown(head, linesOf(rows, cells), 2);
 }
 
 function cells(figures: Figures): string[] {
@@ -37,6 +30,48 @@ function cells(figures: Figures): string[] {
     figures.peakMB?.toFixed(0) ?? '',
     figures.startPeakMB?.toFixed(0) ?? '',
   ];
+}
+
+/** For the transport rows. */
+export function transportTable(rows: readonly Row[]): string {
+  const head = [
+    'messages',
+    'through',
+    'messages/s',
+    'spread',
+    'CPU ms each',
+    'messages/CPU s',
+    'of Postfix',
+    'peak RSS MB',
+    'before load',
+    'sockets kept',
+    '2 min later',
+  ];
+  return markdown(head, linesOf(rows, transportCells), 2);
+}
+
+function transportCells(figures: Figures): string[] {
+  return [
+    number(figures.messagesPerSecond),
+    `${(figures.spread * 100).toFixed(0)} %`,
+    number(figures.cpuMs),
+    number(figures.messagesPerCpuSecond),
+    fixed(figures.ofPostfix),
+    figures.peakMB?.toFixed(0) ?? '',
+    figures.startPeakMB?.toFixed(0) ?? '',
+    `${figures.socketsKept ?? ''}`,
+    `${figures.socketsLater ?? ''}`,
+  ];
+}
+
+function linesOf(rows: readonly Row[], cellsOf: (figures: Figures) => string[]): string[][] {
+  return rows.flatMap(row =>
+    row.scenario.subjects.map((subject, index) => [
+      index === 0 ? row.scenario.title : '',
+      subject,
+      ...cellsOf(rowFigures(row, subject)),
+    ]),
+  );
 }
 
 export function targetsTable(rows: readonly Row[]): string {

@@ -13,6 +13,7 @@ export interface Target {
 
 const peakMB = (row?: Figures) => row && Math.max(row.peakMB ?? Number.NaN, row.startPeakMB ?? Number.NaN);
 const ofStraight = (row?: Figures) => row?.ofStraight;
+const ofPostfix = (row?: Figures) => (Number.isNaN(row?.ofPostfix) ? undefined : row?.ofPostfix);
 const cpuOfHaproxy = (row?: Figures) => row?.cpuOfHaproxy;
 
 export const targets: readonly Target[] = [
@@ -41,6 +42,11 @@ export const targets: readonly Target[] = [
     atLeast: 1,
     value: (smtp, http) => (http?.messagesPerSecond ?? Number.NaN) / (smtp?.messagesPerSecond ?? Number.NaN),
   },
+  { rows: ['out-https-9k'], text: 'HTTPS out: messages per CPU second of Postfix', atLeast: 1, value: ofPostfix },
+  { rows: ['out-smtp-9k'], text: 'SMTP out: messages per CPU second of Postfix', atLeast: 1, value: ofPostfix },
+  { rows: ['out-many'], text: 'to 1,000 domains: peak RSS, start included, MB', atMost: 200, value: peakMB },
+  { rows: ['out-many'], text: 'to 1,000 domains: sockets 2 minutes later', atMost: 0, value: row => row?.socketsLater },
+  { rows: ['out-30M-20'], text: '30 MB to 20 domains: peak RSS, start included, MB', atMost: 150, value: peakMB },
 ];
 
 export function isMet(target: Target, value: number): boolean {

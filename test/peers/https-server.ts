@@ -1,9 +1,5 @@
 /**
  * An HTTPS server on raw TLS sockets: it reads requests with a counted body, and a script answers with any octets, at any time, or breaks off.
- *
- *     await using server = await HttpsServer.listen(authority.issue(['mx.two.test']));
- *     server.script = { head: peer => peer.write(answer(413)) };
- *     server.requests[0]?.values('X-MAIL-TO');
  */
 import { createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -16,13 +12,13 @@ import type { Host } from '../../src/deliver/smtp-carrier.ts';
 import type { Envelope } from '../../src/message/envelope.ts';
 import type { Clock } from '../../src/system/clock.ts';
 import { spoolOf } from '../deliver/delivery.ts';
+import type { Certificate } from './authority.ts';
 
 export type Script = Readonly<{
   /** A TCP connection stands; by default it goes on to TLS. */
   connection?: (peer: HttpsPeer) => void;
   secure?: (peer: HttpsPeer) => void;
   head?: (peer: HttpsPeer, request: HttpsRequest) => void;
-  /** Some of the body has come. */
   body?: (peer: HttpsPeer, request: HttpsRequest) => void;
   /** All of it has; by default that is accepted. */
   request?: (peer: HttpsPeer, request: HttpsRequest) => void;
@@ -45,7 +41,6 @@ export function answer(status: number, body = '', ...lines: readonly string[]): 
 export const accepted = answer(200, '250 2.0.0 OK');
 
 export class HttpsRequest {
-  /** The lines of the head. */
   readonly lines: readonly string[];
   readonly length: number;
   received = 0;
@@ -61,16 +56,15 @@ export class HttpsRequest {
   /** Of all headers with that name, in their order. */
   values(name: string): string[] {
     const prefix = `${name.toLowerCase()}:`;
-    return this.lines
-      .filter(line => line.toLowerCase().startsWith(prefix))
-      .map(line => line.slice(prefix.length).trim());
+    return this.lines.flatMap(line =>
+      line.toLowerCase().startsWith(prefix) ? [line.slice(prefix.length).trim()] : [],
+    );
   }
 
   get complete(): boolean {
     return this.received >= this.length;
   }
 
-  /** Hexadecimal SHA-256; only once. */
   digest(): string {
     return this.#hash.digest('hex');
   }
@@ -93,13 +87,9 @@ export class HttpsRequest {
 export class HttpsPeer {
   readonly plain: Socket;
   readonly requests: HttpsRequest[] = [];
-  /** Resolves when the connection is gone. */
   readonly closed: Promise<void>;
   isOpen = true;
-  /** The client says no more: `FIN` or a reset. */
-  hasEnded = false;
   resumed = false;
-  /** A held connection has brought its first octets. */
   greeted = false;
   serverName = '';
   #secured: TLSSocket | null = null;
@@ -112,17 +102,12 @@ export class HttpsPeer {
     this.plain = plain;
     this.#server = server;
     plain.on('error', () => plain.destroy());
-    const ended = () => {
-      this.hasEnded = true;
-      server.tell();
-    };
-    plain.on('end', ended);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
     this.#over = () => {
       this.isOpen = false;
-      ended();
       resolve();
+      server.tell();
     };
     plain.once('close', this.#over);
   }
@@ -135,27 +120,18 @@ export class HttpsPeer {
     });
   }
 
-  /** Begins TLS. */
   secure(context: SecureContext = this.#server.context): void {
     const secured = new TLSSocket(this.plain, { isServer: true, secureContext: context });
     this.#secured = secured;
     secured.on('error', () => this.plain.destroy());
     secured.once('close', this.#over);
-    secured.on('end', () => {
-      this.hasEnded = true;
-      this.#server.tell();
-    });
     secured.on('data', (octets: Buffer) => this.#received(octets));
     secured.once('secure', () => {
       this.resumed = secured.isSessionReused();
-      this.serverName = (secured as TLSSocket & { servername?: string }).servername || '';
+      this.serverName = (secured as { servername?: string }).servername || '';
       this.#server.script.secure?.(this);
       this.#server.tell();
     });
-  }
-
-  get protocol(): string {
-    return this.#secured?.getProtocol() ?? '';
   }
 
   write(octets: string | Buffer): void {
@@ -171,7 +147,9 @@ export class HttpsPeer {
   }
 
   reset(): void {
-    this.plain.resetAndDestroy();
+    // After a FIN the system does not allow it, and the descriptor would stay.
+    if ((this.#secured ?? this.plain).writableEnded || this.plain.writableEnded) this.destroy();
+    else this.plain.resetAndDestroy();
   }
 
   destroy(): void {
@@ -239,10 +217,8 @@ export class HttpsServer implements AsyncDisposable {
     });
   }
 
-  static async listen(
-    { key, cert }: Readonly<{ key: string; cert: string }>,
-    options: ListenOptions = {},
-  ): Promise<HttpsServer> {
+  static async listen(pair: Pick<Certificate, 'key' | 'cert'>, options: ListenOptions = {}): Promise<HttpsServer> {
+    const { key, cert } = pair;
     const { host = '127.0.0.1', port = 0, tls = {} } = options;
     const server = createServer({ noDelay: true }).listen({ host, port });
     await once(server, 'listening');
@@ -280,17 +256,16 @@ type Sending = Readonly<{
   from?: string;
   to?: readonly string[];
   wire?: string;
-  /** Octets of the spool that stay in memory. */
   budget?: number;
   gone?: AbortSignal;
   deadline?: number;
   clock?: Clock;
 }>;
 
-const noParameters: Envelope['from']['parameters'] = new Map();
+const usualHost: Host = { name: 'mx.two.test', addresses: ['127.0.0.1'], anyCertificate: false, plainAllowed: false };
 
 export function envelopeOf(from: string, to: readonly string[]): Envelope {
-  const path = (address: string) => ({ address, parameters: noParameters });
+  const path = (address: string) => ({ address, parameters: new Map() });
   return { from: path(from), recipients: to.map(path), xforward: [] };
 }
 
@@ -311,15 +286,8 @@ export class HttpsSender implements Disposable {
     const { gone = new AbortController().signal, deadline = clock() + 240_000 } = sending;
     const content = await spoolOf(wire, budget);
     const attempt = new Attempt({ deadline, answerGrace: 315_000, gone, clock });
-    const host = {
-      name: 'mx.two.test',
-      addresses: ['127.0.0.1'],
-      anyCertificate: false,
-      plainAllowed: false,
-      ...sending.host,
-    };
     try {
-      return await this.carrier.deliver(host, envelopeOf(from, to), content, attempt);
+      return await this.carrier.deliver({ ...usualHost, ...sending.host }, envelopeOf(from, to), content, attempt);
     } finally {
       attempt.end();
       content.discard();

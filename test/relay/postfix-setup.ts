@@ -24,6 +24,8 @@ export interface PostfixOptions {
   entry?: readonly string[];
   reinject?: readonly string[];
   main?: Record<string, string | number>;
+  /** Further lines of master.cf. */
+  services?: readonly string[];
 }
 
 /** For the smtpd before the filter: it receives the whole message before it connects to the filter. */
@@ -154,6 +156,7 @@ export function configure(directory: string, options: PostfixOptions): void {
     service('anvil', 'unix', '-', 1, 'anvil'),
     service('scache', 'unix', '-', 1, 'scache'),
     service('postlog', 'unix-dgram', 'n', 1, 'postlogd'),
+    ...(options.services ?? []),
   ];
 
   const write = (name: string, lines: string[]) => {
