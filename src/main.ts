@@ -1,9 +1,6 @@
 /** `filtermail <config> incoming|outgoing|transport`: argv, settings, one mode, until told to stop. */
 import { quoted } from './message/text.ts';
-import { startIncoming } from './modes/incoming.ts';
-import { startOutgoing } from './modes/outgoing.ts';
 import type { Running } from './modes/running.ts';
-import { startTransport } from './modes/transport.ts';
 import { loadSettings, type Settings } from './settings/settings.ts';
 import { messageOf, stackOf } from './system/errors.ts';
 import { type Log, openLog } from './system/log.ts';
@@ -12,23 +9,26 @@ const exitFailure = 1;
 const exitUsage = 64; // EX_USAGE of sysexits.h
 const exitConfig = 78; // EX_CONFIG
 
-const modes: Readonly<Record<string, (settings: Settings, log: Log) => Promise<Running>>> = {
-  incoming: startIncoming,
-  outgoing: startOutgoing,
-  transport: startTransport,
+type Start = (settings: Settings, log: Log) => Promise<Running>;
+
+/** Only the one that runs is loaded: the others would cost memory and time. */
+const modes: Readonly<Record<string, () => Promise<Start>>> = {
+  incoming: async () => (await import('./modes/incoming.ts')).startIncoming,
+  outgoing: async () => (await import('./modes/outgoing.ts')).startOutgoing,
+  transport: async () => (await import('./modes/transport.ts')).startTransport,
 };
 
 process.title = 'filtermail';
 const [config, modeName = '', ...more] = process.argv.slice(2);
-const start = Object.hasOwn(modes, modeName) ? modes[modeName] : undefined;
-if (config === undefined || start === undefined || more.length > 0) {
+const load = Object.hasOwn(modes, modeName) ? modes[modeName] : undefined;
+if (config === undefined || load === undefined || more.length > 0) {
   exit(exitUsage, ['usage: filtermail <config> incoming|outgoing|transport']);
 }
 const { settings, problems } = loadSettings(config, process.env);
 if (problems !== undefined) exit(exitConfig, problems);
-await serve(settings, start);
+await serve(settings, load);
 
-async function serve(settings: Settings, start: (settings: Settings, log: Log) => Promise<Running>): Promise<void> {
+async function serve(settings: Settings, load: () => Promise<Start>): Promise<void> {
   const log = openLog(settings.logFilter);
   process.on('exit', log.flush);
   const survive = (error: unknown) => log.error(`unexpected failure: ${quoted(stackOf(error), 2000)}`);
@@ -47,6 +47,7 @@ async function serve(settings: Settings, start: (settings: Settings, log: Log) =
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   try {
+    const start = await load();
     running = await start(settings, log);
   } catch (error) {
     log.flush();
