@@ -115,9 +115,9 @@ class Delivery {
     }
     let missing = 0;
     for (const name of allowed.hosts) {
-      if (this.#isOver()) return this.#all(refused(tooLate, this.#failures));
+      if (this.#isOver()) return this.#all(this.#unreached());
       const found = await unlessAborted(findAddresses(name, this.#options.dns), gone);
-      if (found === null) return this.#all(refused(tooLate, this.#failures));
+      if (found === null) return this.#all(this.#unreached());
       if ('none' in found) missing++;
       if (!('addresses' in found)) {
         this.#fail({
@@ -136,7 +136,7 @@ class Delivery {
       this.#lives = true;
       return this.#all(refused(reply(550, '4.4', `${domain}: none of its hosts has an address`), this.#failures));
     }
-    return this.#all(this.#isOver() ? refused(tooLate, this.#failures) : unreachable(domain, this.#failures));
+    return this.#all(unreachable(domain, this.#failures));
   }
 
   /** Without those that the policy of the domain forbids (RFC 8461). */
@@ -161,7 +161,7 @@ class Delivery {
       if (result.delivered) return this.#each(sent({ carrier: 'HTTPS', host: host.name, address, tls: result.tls }));
       isUseless = result.useless;
       this.#fail({ carrier: 'HTTPS', host: host.name, address, phase: result.phase, cause: result.cause });
-      if (this.#isOver()) return this.#each(refused(tooLate, this.#failures));
+      if (this.#isOver()) return this.#each(this.#unreached());
     }
     return await this.#trySmtp(host, isUseless);
   }
@@ -200,6 +200,11 @@ class Delivery {
 
   #fail(failure: Failure): void {
     this.#failures.push(failure);
+  }
+
+  /** When the time is over, what failed until then is still the reason. */
+  #unreached(): Outcome {
+    return this.#failures.length > 0 ? unreachable(this.#mail.domain, this.#failures) : refused(tooLate);
   }
 
   #isOver(): boolean {

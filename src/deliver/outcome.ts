@@ -2,7 +2,7 @@
  * What became of a recipient, and the reply that says so: the one place where failures become deferred or bounced. What is unknown is
  * deferred. Pure.
  */
-import { bareReply, describeReply, isPositive, type Reply, relayed, reply } from '../wire/reply.ts';
+import { bareReply, describeReply, isPositive, type Reply, relayed, reply, type StatusDetail } from '../wire/reply.ts';
 import type { RecipientResult, TransactionPhase } from './smtp-transaction.ts';
 
 export type Carrier = 'HTTPS' | 'SMTP';
@@ -53,14 +53,19 @@ export function unreachable(domain: string, failures: readonly Failure[]): Outco
   // SMTP comes last, and what it said is what an admin elsewhere can mend.
   const telling = failures.findLast(({ carrier }) => carrier === 'SMTP') ?? failures.at(-1);
   if (telling === undefined) return refused(reply(451, '4.1', `${domain}: no host was tried`));
-  const isSecurity = telling.phase === 'TLS' || telling.phase === 'STARTTLS';
   // What it said over HTTPS may be the true reason.
   const said = failures.findLast(
     ({ host, carrier, cause }) => host === telling.host && carrier === 'HTTPS' && /^\d{3} /.test(cause),
   );
   const text =
     said === undefined ? describeFailure(telling) : `${describeFailure(telling)} (HTTPS: ${shortened(said.cause)})`;
-  return refused(reply(451, isSecurity ? '7.5' : '4.1', text), failures);
+  return refused(reply(451, detailOf(telling.phase), text), failures);
+}
+
+/** RFC 3463: directory server failure, security, no answer from host. */
+function detailOf(phase: Phase): StatusDetail {
+  if (phase === 'DNS') return '4.3';
+  return phase === 'TLS' || phase === 'STARTTLS' ? '7.5' : '4.1';
 }
 
 /** Whether it says nothing of the remote: this process has no descriptors left. */
