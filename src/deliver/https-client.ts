@@ -46,7 +46,7 @@ const idleTime = 60_000;
 const restOfBody = 1000;
 const maxBody = 4096;
 /** One of these takes about 70 KiB. */
-const maxIdleConnections = 256;
+const maxIdleConnections = 128;
 const maxIdleEach = 4;
 
 /** What the agent gets from a request beside what node:http knows. */

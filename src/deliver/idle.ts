@@ -9,7 +9,7 @@ const idleTime = 60_000;
 /** As many as deliveries run at once to a destination. */
 const maxEach = 4;
 /** One of these takes about 70 KiB. */
-const maxIdle = 256;
+const maxIdle = 128;
 
 export class IdleConnections {
   /** The longest idle first. */

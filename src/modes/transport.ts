@@ -32,6 +32,11 @@ export type TransportSystem = Readonly<{ clock: Clock; log: Log; destinations: D
 const noDomain = reply(550, '1.3', 'Bad destination address');
 const internalError = reply(451, '3.0', 'Internal error');
 const sweepInterval = 1000;
+/**
+ * Octets of messages in memory. Less than in the other modes: several deliveries read a message, so its memory cannot be given back on the
+ * way, and a file is read from the page cache.
+ */
+const memoryBudget = 8 * 1024 * 1024;
 
 /** Serves one LMTP connection. */
 export class Transport implements Reception<RecipientReplies> {
@@ -171,7 +176,7 @@ export async function startTransport(settings: Settings, log: Log): Promise<Runn
       name: settings.serverName,
       maxMessageSize: settings.maxMessageSize,
       label: 'Transport',
-      store: new SpoolStore(settings.spoolDir),
+      store: new SpoolStore(settings.spoolDir, memoryBudget),
       log,
       clock,
     },
