@@ -4,11 +4,11 @@
  */
 
 import type { Envelope } from '../message/envelope.ts';
-import { isAscii } from '../message/text.ts';
 import { unlessAborted } from '../system/cancel.ts';
 import type { Clock } from '../system/clock.ts';
 import type { MailDns } from '../system/dns-cache.ts';
 import type { Spool } from '../system/spool.ts';
+import { fitsHeader } from '../wire/mxdeliv.ts';
 import { type Reply, reply } from '../wire/reply.ts';
 import { Attempt } from './attempt.ts';
 import { findAddresses } from './host-addresses.ts';
@@ -55,6 +55,8 @@ export type Delivered = Readonly<{
   outcomes: readonly Outcome[];
   /** Why nothing of the destination gave a sign of life; null when something did, or when the delivery was given up. */
   dead: string | null;
+  /** Something of it answered, or DNS said something for good. */
+  alive: boolean;
   /** For the log: what a policy did. */
   notes: readonly string[];
 }>;
@@ -130,9 +132,9 @@ class Delivery {
         continue;
       }
       const outcomes = await this.#tryHost({ name, addresses: found.addresses, anyCertificate, plainAllowed });
-      if (outcomes !== null) return { outcomes, dead: null, notes: this.#notes };
+      if (outcomes !== null) return { outcomes, dead: null, alive: this.#lives, notes: this.#notes };
     }
-    if (missing === allowed.hosts.length) {
+    if (missing === route.hosts.length) {
       this.#lives = true;
       return this.#all(refused(reply(550, '4.4', `${domain}: none of its hosts has an address`), this.#failures));
     }
@@ -152,9 +154,8 @@ class Delivery {
     const { https } = this.#options;
     const { envelope, content } = this.#mail;
     let isUseless = false;
-    // Receivers drop what is not ASCII.
-    const addressed = [envelope.from, ...envelope.recipients].every(({ address }) => isAscii(address));
-    if (addressed && https.suits(host, content.octets)) {
+    const fits = [envelope.from, ...envelope.recipients].every(({ address }) => fitsHeader(address));
+    if (fits && https.suits(host, content.octets)) {
       const result = await this.#attempt(attempt => https.deliver(host, envelope, content, attempt));
       if (result.delivered || result.alive) this.#alive();
       const { address } = result;
@@ -221,6 +222,6 @@ class Delivery {
     const why = cause ?? (last === undefined ? null : describeFailure(last));
     const isKnown = this.#lives || this.#mail.gone.aborted || this.#failures.some(isOurs);
     const dead = isKnown ? null : why;
-    return { outcomes: this.#each(outcome), dead, notes: this.#notes };
+    return { outcomes: this.#each(outcome), dead, alive: this.#lives, notes: this.#notes };
   }
 }

@@ -16,6 +16,7 @@ const patience = 500;
 
 /** At least one and at most 8 addresses of a host of a `Route`, IPv6 and IPv4 by turns. Never rejects. */
 export async function findAddresses(host: string, { a, aaaa }: AddressLookups): Promise<HostAddresses> {
+  if (isUnspecified(host)) return { none: `${host} is no address of a host` };
   if (isIP(host) !== 0) return { addresses: [host] };
   const [six, four] = await bothOrEnough(aaaa(host), a(host));
   const addresses = byTurns(addressesOf(six), addressesOf(four));
@@ -48,7 +49,12 @@ function bothOrEnough(six: Promise<Addresses>, four: Promise<Addresses>): Promis
 }
 
 function addressesOf(answer: Addresses): readonly string[] {
-  return 'records' in answer ? [...new Set(answer.records)] : [];
+  return 'records' in answer ? [...new Set(answer.records.filter(address => !isUnspecified(address)))] : [];
+}
+
+/** To a socket it means this host. */
+function isUnspecified(address: string): boolean {
+  return /^[0:.]+$/.test(address);
 }
 
 function troubleOf(answer: Addresses): string | null {

@@ -45,6 +45,7 @@ const idleTime = 60_000;
 /** Milliseconds that a body may go on once it has said what became of the message. */
 const restOfBody = 1000;
 const maxBody = 4096;
+const maxInterim = 100;
 /** One of these takes about 70 KiB. */
 const maxIdleConnections = 128;
 const maxIdleEach = 4;
@@ -134,6 +135,7 @@ class Exchange {
   #heard: HttpsAnswer | null = null;
   #response: IncomingMessage | null = null;
   #ending: NodeJS.Timeout | undefined;
+  #interim = 0;
   #over = false;
 
   constructor(agent: Agent, mail: HttpsPost) {
@@ -148,6 +150,7 @@ class Exchange {
     this.#request
       .on('socket', () => this.#connected())
       .on('response', response => this.#read(response))
+      .on('information', this.#waited)
       .on('upgrade', (_response, socket) => {
         socket.destroy();
         this.#lose('101 is no answer');
@@ -166,6 +169,11 @@ class Exchange {
     this.#timer.refresh();
     if (!this.#over) this.#send().catch(error => this.#lose(`cannot read the spool: ${messageOf(error)}`));
   }
+
+  /** Each interim answer costs as much as a request. */
+  readonly #waited = () => {
+    if (++this.#interim > maxInterim) this.#lose('too many interim answers');
+  };
 
   readonly #cancelled = () => this.#lose('the delivery was cancelled');
 

@@ -118,16 +118,14 @@ export class SmtpCarrier {
   ): Promise<Connection | AddressFailure> {
     const client = new SmtpClient(socket, replyTimes);
     attempt.use(client);
-    let heard = false;
     const failed = (phase: Phase, answer: Reply | Lost): AddressFailure => {
       if ('code' in answer) client.quit();
       const cause = 'code' in answer ? describeReply(answer) : client.abort(answer.lost).lost;
-      return { address, phase, cause, alive: heard || 'code' in answer };
+      return { address, phase, cause, alive: client.spoke };
     };
     const greeting = await client.greeting();
-    if (greeting === null || 'code' in greeting) alive();
+    if (client.spoke) alive();
     if (greeting !== null) return failed('greeting', greeting);
-    heard = true;
     const hello = await client.hello(this.#options.name);
     if (hello !== null) return failed('EHLO', hello);
     if (!client.extensions.has('STARTTLS')) {

@@ -46,6 +46,9 @@ export class SmtpClient {
   readonly #failed = (error: Error) => void this.abort(error.message);
   readonly #hungUp = () => void this.abort('the server closed the connection');
 
+  /** It has said something in the protocol. */
+  spoke = false;
+
   /** Not lost: fit for another transaction, when the last one is over. */
   get usable(): boolean {
     return this.#lost === null;
@@ -205,6 +208,7 @@ export class SmtpClient {
     this.#due -= answers.length;
     const unasked = this.#due - (this.#reader.midReply ? 1 : 0) + (sending ? 1 : 0) < 0;
     // The rest was said before there was a question: it must not be taken for the answer to the next one.
+    this.spoke ||= answers.length > 0;
     this.#replies.push(...answers.slice(0, heard));
     if (this.#reader.fault !== null) this.abort(this.#reader.fault);
     else if (unasked) this.abort('the server speaks out of turn');

@@ -116,8 +116,12 @@ export class Transport implements Reception<RecipientReplies> {
   ): Promise<readonly Reply[]> {
     const { clock, courier } = this.#system;
     const began = clock();
-    const { outcomes, dead, notes } = await courier.deliver({ domain, envelope, content, deadline, gone }, turn.alive);
-    turn.end(dead === null ? (gone.aborted ? 'cancelled' : 'answered') : { dead });
+    const { outcomes, dead, alive, notes } = await courier.deliver(
+      { domain, envelope, content, deadline, gone },
+      turn.alive,
+    );
+    // Without a sign of life or death nothing is known: our own lack of descriptors, a client that has gone.
+    turn.end(dead !== null ? { dead } : alive ? 'answered' : 'cancelled');
     for (const note of notes) this.#system.log.info(`Transport: ${note}`);
     this.#tell(domain, envelope, outcomes, content.octets, clock() - began);
     return outcomes.map(outcome => outcome.reply);

@@ -78,7 +78,7 @@ function lookupAt<Records extends { records: readonly unknown[] }>(
     const resolver = new Resolver({ timeout: queryTimeout, tries: queryTries, maxTimeout: queryTimeout });
     const timer = setTimeout(() => resolver.cancel(), lookupTimeout);
     try {
-      return await askInTurn(resolver, given.length > 0 ? given : resolver.getServers(), () => ask(resolver, name));
+      return await askInTurn(resolver, given, () => ask(resolver, name));
     } finally {
       clearTimeout(timer);
     }
@@ -88,12 +88,14 @@ function lookupAt<Records extends { records: readonly unknown[] }>(
 /** Node goes on to the next server after silence, but not after a server failure. */
 async function askInTurn<Records extends { records: readonly unknown[] }>(
   resolver: Resolver,
-  servers: readonly string[],
+  given: readonly string[],
   ask: () => Promise<Records>,
 ): Promise<Records | NoAnswer> {
+  const servers = given.length > 0 ? given : resolver.getServers();
   for (let first = 0; ; first++) {
     const rest = servers.slice(first);
-    resolver.setServers(rest);
+    // Those of the system as they are: in text a link-local address has lost its scope.
+    if (first > 0 || given.length > 0) resolver.setServers(rest);
     try {
       const found = await ask();
       return found.records.length > 0 ? found : { absent: 'ENODATA' };

@@ -235,7 +235,7 @@ export class Spool {
         this.#written += octets;
         for (const buffer of buffers) free(buffer);
       }
-      if (this.#discarded) this.#closeFile();
+      if (this.#discarded && this.#using === 0) this.#closeFile();
       else if (this.#waitingOctets >= batchOctets) this.#write();
       for (const wake of this.#wake.splice(0)) wake();
     });
@@ -261,7 +261,7 @@ export class Spool {
       );
     } finally {
       this.#using--;
-      if (this.#discarded) this.#closeFile();
+      if (this.#discarded && this.#using === 0) this.#closeFile();
     }
   }
 

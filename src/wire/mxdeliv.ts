@@ -63,6 +63,12 @@ function splitList(value: string): string[] {
   return elements.filter(element => element !== '');
 }
 
+/** Whether an address can be sent in a header: receivers drop what is not ASCII, and would read some others as two or as another one. */
+export function fitsHeader(address: string): boolean {
+  const [only = '', ...more] = splitList(address);
+  return address === '' || (isAscii(address) && isBare(address) && only === address && more.length === 0);
+}
+
 function isBare(address: string): boolean {
   return address.length <= maxAddressOctets && bareAddress.test(address);
 }

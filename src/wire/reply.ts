@@ -35,12 +35,12 @@ export function describeReply(answer: Reply): string {
   return `${answer.code} ${answer.lines.join(' / ')}`;
 }
 
-/** The wire form, as an octet string. Control characters become `?`, lines are cut at 512 octets, CRLF included (RFC 5321 4.5.3.1.5). */
+/** The wire form, as an octet string. Control characters, and what is no octet and could become one, become `?`, lines are cut at 512 octets, CRLF included (RFC 5321 4.5.3.1.5). */
 export function formatReply(answer: Reply): string {
   const last = answer.lines.length - 1;
   let wire = '';
   for (const [index, line] of answer.lines.entries()) {
-    const clean = line.replace(/[\0-\x1f\x7f]/g, '?').slice(0, maxLineOctets - 6);
+    const clean = line.replace(/[^\x20-\x7e\x80-\xff]/g, '?').slice(0, maxLineOctets - 6);
     wire += `${answer.code}${index === last ? ' ' : '-'}${clean}\r\n`;
   }
   return wire;

@@ -166,3 +166,12 @@ test('whatever is found: few addresses, each once, and both families among them'
   );
   await fc.assert(property, { numRuns: 500 });
 });
+
+test('addresses that mean this host to a socket are none', async () => {
+  const nothing = () => Promise.resolve({ absent: 'ENODATA' });
+  for (const host of ['0.0.0.0', '::', '0:0:0:0:0:0:0:0'])
+    assert.ok('none' in (await findAddresses(host, { a: nothing, aaaa: nothing })), host);
+  const a = () => Promise.resolve({ records: ['0.0.0.0', '192.0.2.1'], ttl: 60 });
+  const aaaa = () => Promise.resolve({ records: ['::'], ttl: 60 });
+  assert.deepEqual(await findAddresses('mx.test', { a, aaaa }), { addresses: ['192.0.2.1'] });
+});

@@ -170,8 +170,10 @@ for (const [how, leave] of Object.entries(ways)) {
       };
       const client = await begun(both, ['you@b.test']);
       await reached;
+      const open = both.filter.descriptors().length;
       leave(client);
       await client.closed;
+      await eventually(() => assert.ok(both.filter.descriptors().length < open, 'the filter has noticed'));
       both.remote.secure = () => undefined;
       go(undefined);
       await passes(both);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { httpStatus, readEnvelope } from '../../src/wire/mxdeliv.ts';
+import { fitsHeader, httpStatus, readEnvelope } from '../../src/wire/mxdeliv.ts';
 import { bareReply, type Reply, reply } from '../../src/wire/reply.ts';
 
 type Line = readonly [name: string, value: string];
@@ -296,4 +296,19 @@ test('a value of 64 KiB takes no time, whatever is in it', () => {
     read(['X-MAIL-FROM', value], to('a@b'));
     assert.ok(performance.now() - began < 200, part);
   }
+});
+
+test('addresses that a header can carry to another server', () => {
+  for (const address of ['', 'a@b.test', '"a, b"@c.test', '"<>"@c.test', 'a\\,b@c.test'])
+    assert.equal(fitsHeader(address), true, address);
+  for (const address of [
+    'vic@three.test,u@two.test',
+    'a@b.test,',
+    ',a@b.test',
+    ' a@b.test',
+    '<a@b.test>',
+    'a b@c.test',
+    '\xe4@b.test',
+  ])
+    assert.equal(fitsHeader(address), false, address);
 });

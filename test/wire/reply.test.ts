@@ -21,6 +21,7 @@ test('wire form', () => {
     [bareReply(250, ''), '250 \r\n'],
     [bareReply(250, 'a', 'b', 'c'), '250-a\r\n250-b\r\n250 c\r\n'],
     [bareReply(250, '', ''), '250-\r\n250 \r\n'],
+    [bareReply(451, 'x\u010d\u010a250 injected'), '451 x??250 injected\r\n'],
     [bareReply(550, 'a\r\nb'), '550 a??b\r\n'],
     [bareReply(550, 'x\r\n.\r\n250 ok'), '550 x??.??250 ok\r\n'],
     [bareReply(550, '\0\t\x1b[2J\x7f'), '550 ???[2J?\r\n'],
