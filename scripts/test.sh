@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 packages='postfix nginx-light openssl python3-iniconfig' # Debian's, for the parts relay and unit
 most_seconds=900                     # in all
-most_part_seconds=300
+most_part_seconds=450
 
 began=$(date +%s)
 failed=0
