@@ -1,10 +1,11 @@
 // One measurement of a transport row: LMTP into the filter, HTTPS or SMTP with STARTTLS out of it to the TLS sink.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../peers/ports.ts';
 import { sendByLmtp } from './lmtp.ts';
 import { type Bench, send } from './load.ts';
 import { measurePostfix } from './postfix-queue.ts';
-import { freePort, type Program } from './processes.ts';
+import type { Program } from './processes.ts';
 import { domainOf } from './remotes.ts';
 import { type Sample, watched } from './sample.ts';
 import type { RemoteLoad, Scenario } from './scenarios.ts';

@@ -1,9 +1,9 @@
 // One measurement: a fresh sink, a fresh process under test, some messages to warm up, then the load that counts.
 
+import { freePort } from '../peers/ports.ts';
 import { type Bench, Sink, send } from './load.ts';
 import { measureTransport } from './measure-transport.ts';
 import { post } from './post.ts';
-import { freePort } from './processes.ts';
 import { type Sample, watched } from './sample.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Subject, startSubject } from './subjects.ts';

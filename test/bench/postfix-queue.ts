@@ -3,10 +3,11 @@
 
 import { readdirSync, renameSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../peers/ports.ts';
 import { Postfix, whyNoPostfix } from '../relay/postfix.ts';
 import { type Bench, type Load, send } from './load.ts';
 import { mailDomain } from './messages.ts';
-import { familyCpuMs, freePort } from './processes.ts';
+import { familyCpuMs } from './processes.ts';
 import type { Sample } from './sample.ts';
 
 export { whyNoPostfix };

@@ -4,7 +4,8 @@
 import { fileURLToPath } from 'node:url';
 import { Authority, type Certificate } from '../peers/authority.ts';
 import type { DnsServer } from '../peers/dns-server.ts';
-import { freePort, Program } from './processes.ts';
+import { freePort } from '../peers/ports.ts';
+import { Program } from './processes.ts';
 
 export type Carrier = 'HTTPS' | 'SMTP';
 

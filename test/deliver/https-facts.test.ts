@@ -9,9 +9,9 @@ import { MtaSts } from '../../src/deliver/mta-sts.ts';
 import { TlsClient } from '../../src/deliver/secure.ts';
 import { SmtpCarrier } from '../../src/deliver/smtp-carrier.ts';
 import { formatReply } from '../../src/wire/reply.ts';
-import { freePort } from '../loopback/site.ts';
 import { Authority } from '../peers/authority.ts';
 import { accepted, answer, envelopeOf, HttpsServer, type Script } from '../peers/https-server.ts';
+import { freePort } from '../peers/ports.ts';
 import { TlsSmtpServer } from '../peers/tls-smtp-server.ts';
 import { spoolOf } from './delivery.ts';
 

@@ -5,11 +5,12 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { encryptedMail } from '../message/samples.ts';
+import { freePort } from '../peers/ports.ts';
 import { Binary } from './binary.ts';
 import { entrances, smtp } from './entrances.ts';
 import { Gate, needsEncryption, noSignature, nothingLeft, passed, tryLater } from './incoming-gate.ts';
 import { author, letter, me, readableText, sealedBy, signed } from './incoming-mail.ts';
-import { freePort, Site } from './site.ts';
+import { Site } from './site.ts';
 
 const two = author('two.test');
 const disabledLine = 'WARN DKIM verification DISABLED! This should not be used in production.';

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { afterEach, before, describe, test } from 'node:test';
+import { freePort } from '../peers/ports.ts';
 import { Client, sendOne } from './client.ts';
 import { alice, bob, encrypted } from './mail.ts';
 import { NextHop, offered, type Said } from './next-hop.ts';
-import { freePort } from './site.ts';
 import { Victim } from './victim.ts';
 
 const unavailable = '451 4.3.2 Temporary failure, try again later';

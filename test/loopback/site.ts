@@ -1,10 +1,9 @@
 // A relay's files in a temporary directory, and the loopback ports that they name.
 
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../peers/ports.ts';
 import { undoAtEnd } from './tidy.ts';
 
 export const domain = 'one.test';
@@ -75,25 +74,5 @@ export class Site {
 
   #remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
-/**
- * A loopback port nobody listens on, below the range from which the system takes the ports of outgoing connections: one of those
- * could take it before the filter does.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_240 + Math.floor(Math.random() * 22_000);
-    const server = createServer();
-    try {
-      server.listen(port, '127.0.0.1');
-      await once(server, 'listening');
-    } catch {
-      continue;
-    }
-    server.close();
-    await once(server, 'close');
-    return port;
   }
 }

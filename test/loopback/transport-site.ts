@@ -9,10 +9,11 @@
 import assert from 'node:assert/strict';
 import { Authority, type Certificate } from '../peers/authority.ts';
 import { DnsServer } from '../peers/dns-server.ts';
+import { freePort } from '../peers/ports.ts';
 import { type TlsSmtpOptions, TlsSmtpServer } from '../peers/tls-smtp-server.ts';
 import { Binary } from './binary.ts';
 import { Client, type Mail } from './client.ts';
-import { freePort, type Keys, Site } from './site.ts';
+import { type Keys, Site } from './site.ts';
 import { undoAtEnd } from './tidy.ts';
 
 export type TransportOptions = Readonly<{

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { freePort } from '../peers/ports.ts';
 import { TlsSmtpServer } from '../peers/tls-smtp-server.ts';
 import { plain } from './mail.ts';
-import { freePort } from './site.ts';
 import { undoAtEnd } from './tidy.ts';
 import { deliver, TransportSite } from './transport-site.ts';
 

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { freePorts } from '../peers/ports.ts';
 import { sendOne } from './client.ts';
 import { describeIncoming, signer } from './incoming.ts';
 import { readable, sealed } from './mail.ts';
-import { freePorts } from './ports.ts';
 import { Postfix } from './postfix.ts';
 import { assertIntact } from './relay.ts';
 import { type Delivery, Sink } from './sink.ts';

@@ -8,9 +8,9 @@ import { accessSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { freePorts } from '../peers/ports.ts';
 import { undoAtExit } from './leftovers.ts';
 import { Lines } from './lines.ts';
-import { freePorts } from './ports.ts';
 
 const program = '/usr/sbin/nginx';
 

@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { freePorts } from '../peers/ports.ts';
 import { Client, type Mail, sendOne } from './client.ts';
 import { type Filter, startFilter } from './filter.ts';
 import { undoAtExit } from './leftovers.ts';
-import { freePorts } from './ports.ts';
 import { Postfix, whyNoPostfix } from './postfix.ts';
 import type { Direction, PostfixOptions } from './postfix-setup.ts';
 import { type Delivery, Sink } from './sink.ts';
