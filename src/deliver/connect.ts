@@ -4,8 +4,8 @@ import type { Clock } from '../system/clock.ts';
 import { dialFirst } from '../system/dial.ts';
 import type { Phase } from './outcome.ts';
 
-/** Why an address was of no use. `alive`: it has said something in the protocol that was spoken. */
-export type AddressFailure = Readonly<{ address: string; phase: Phase; cause: string; alive: boolean }>;
+/** Why an address was of no use. */
+export type AddressFailure = Readonly<{ address: string; phase: Phase; cause: string }>;
 
 export type Target = Readonly<{
   addresses: readonly string[];
@@ -34,7 +34,7 @@ export async function connectHost<Made extends object>(
     if (!inAll) end = clock() + time;
     const dialled = await dialFirst(untried, port, { timeout: Math.max(1, Math.round(end - clock())), signal });
     if (dialled === null) return [...failures, cancelled];
-    for (const { address, cause } of dialled.failed) failures.push({ address, phase: 'connect', cause, alive: false });
+    for (const { address, cause } of dialled.failed) failures.push({ address, phase: 'connect', cause });
     if (!('socket' in dialled)) break;
     const made = await make(dialled.socket, dialled.address, Math.max(1, Math.round(end - clock())));
     if (!('phase' in made)) return made;
@@ -44,4 +44,4 @@ export async function connectHost<Made extends object>(
   return failures;
 }
 
-const cancelled: AddressFailure = { address: '', phase: 'connect', cause: 'the delivery was cancelled', alive: false };
+const cancelled: AddressFailure = { address: '', phase: 'connect', cause: 'the delivery was cancelled' };

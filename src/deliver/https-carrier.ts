@@ -63,7 +63,8 @@ export class HttpsCarrier {
 
   /** To be told when SMTP to the host failed to connect. */
   skipNoMore({ name }: Host): void {
-    this.#facts.set(name, { ...this.#fact(name), skippedUntil: nothingKnown.skippedUntil });
+    const fact = this.#facts.get(name);
+    if (fact !== undefined) this.#facts.set(name, { ...fact, skippedUntil: nothingKnown.skippedUntil });
   }
 
   close(): void {
@@ -78,10 +79,9 @@ export class HttpsCarrier {
       connect: async () => {
         const made = await this.#connect(host, attempt.signal);
         if (!('failures' in made)) return made;
-        const [last = { address: '', phase: 'connect', cause: 'no address' } as const] = made.failures.slice(-1);
-        failed = last;
-        const [failure, ...more] = made.failures;
-        if (failure === undefined || more.length === 0) return { lost: last.cause };
+        const [last, ...others] = made.failures.toReversed();
+        failed = last ?? failed;
+        if (others.length === 0) return { lost: last?.cause ?? 'no address' };
         return { lost: made.failures.map(({ address, cause }) => `${address}: ${cause}`).join(', ') };
       },
       envelope,
@@ -121,9 +121,8 @@ export class HttpsCarrier {
   ): Promise<TLSSocket | { failures: readonly AddressFailure[] }> {
     const target = { addresses, port: this.#port, time: connectTime, inAll: true, signal, clock: this.#clock };
     const made = await connectHost<TLSSocket>(target, async (socket, address, left) => {
-      const peer = { name: addresses.includes(name) ? null : name, anyCertificate };
-      const secured = await this.#tls.secure(socket, peer, left, signal);
-      return 'lost' in secured ? { address, phase: 'TLS', cause: secured.lost, alive: false } : secured;
+      const secured = await this.#tls.secure(socket, { name, anyCertificate }, left, signal);
+      return 'lost' in secured ? { address, phase: 'TLS', cause: secured.lost } : secured;
     });
     return 'length' in made ? { failures: made } : made;
   }

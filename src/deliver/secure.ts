@@ -1,13 +1,13 @@
 /** TLS over a connection that stands (RFC 8446): 1.2 or later, the certificate verified against the host's name, sessions resumed. */
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { messageOf } from '../system/errors.ts';
 import { LruMap } from '../system/lru-map.ts';
 import type { Lost } from './smtp-client.ts';
 
 export type Peer = Readonly<{
-  /** Name of the server, A-labels, for SNI and the certificate; an address literal has none. */
-  name: string | null;
+  /** Name of the server, A-labels, for SNI and the certificate; an IP address is none. */
+  name: string;
   /** No certificate is refused. */
   anyCertificate: boolean;
 }>;
@@ -26,13 +26,14 @@ export class TlsClient {
   /** Resolves within `time` milliseconds; the plain connection is gone when that fails. */
   secure(plain: Socket, { name, anyCertificate }: Peer, time: number, signal: AbortSignal): Promise<TLSSocket | Lost> {
     // What a lenient connection has seen proves nothing to a strict one.
-    const key = name === null || anyCertificate ? null : name;
+    const isName = isIP(name) === 0;
+    const key = isName && !anyCertificate ? name : null;
     const session = key === null ? undefined : this.#sessions.get(key);
     const secured = connect({
       socket: plain,
       secureContext: this.#context,
       rejectUnauthorized: !anyCertificate,
-      ...(name === null ? {} : { servername: name }),
+      ...(isName ? { servername: name } : {}),
       ...(session === undefined ? {} : { session }),
       ...(anyCertificate ? { checkServerIdentity: () => undefined } : {}),
     });

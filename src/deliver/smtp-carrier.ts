@@ -121,7 +121,7 @@ export class SmtpCarrier {
     const failed = (phase: Phase, answer: Reply | Lost): AddressFailure => {
       if ('code' in answer) client.quit();
       const cause = 'code' in answer ? describeReply(answer) : client.abort(answer.lost).lost;
-      return { address, phase, cause, alive: client.spoke };
+      return { address, phase, cause };
     };
     const greeting = await client.greeting();
     if (client.spoke) alive();
@@ -131,14 +131,13 @@ export class SmtpCarrier {
     if (!client.extensions.has('STARTTLS')) {
       if (plainAllowed) return { client, address, tls: 'no TLS' };
       client.quit();
-      return { address, phase: 'STARTTLS', cause: 'the server does not offer STARTTLS', alive: true };
+      return { address, phase: 'STARTTLS', cause: 'the server does not offer STARTTLS' };
     }
     let tls = '';
     let inTls = false;
     const refusal = await client.startTls(async plain => {
       inTls = true;
-      const peer = { name: addressLike(name) ? null : name, anyCertificate };
-      const secured = await this.#options.tls.secure(plain, peer, left, attempt.signal);
+      const secured = await this.#options.tls.secure(plain, { name, anyCertificate }, left, attempt.signal);
       if (!('lost' in secured)) tls = secured.getProtocol() ?? '';
       return secured;
     });
@@ -147,10 +146,6 @@ export class SmtpCarrier {
     if (again !== null) return failed('EHLO', again);
     return { client, address, tls };
   }
-}
-
-function addressLike(name: string): boolean {
-  return name.includes(':') || /^[\d.]+$/.test(name);
 }
 
 function wentStale(result: RecipientResult): boolean {

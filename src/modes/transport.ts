@@ -2,6 +2,7 @@
  * Transport: what leaves this relay. Postfix hands it over by LMTP, one transaction for any recipients; each domain among them is a
  * delivery of its own, by HTTPS or SMTP, and each recipient has an answer of its own.
  */
+import { internalError } from '../accept/intake.ts';
 import { listenLmtp } from '../accept/smtp-server.ts';
 import type { Defect, Reception, RecipientReplies, Transaction } from '../accept/transaction.ts';
 import { Courier } from '../deliver/courier.ts';
@@ -30,7 +31,6 @@ import { type Running, stopGrace, warnOfSpool } from './running.ts';
 export type TransportSystem = Readonly<{ clock: Clock; log: Log; destinations: Destinations; courier: Courier }>;
 
 const noDomain = reply(550, '1.3', 'Bad destination address');
-const internalError = reply(451, '3.0', 'Internal error');
 const sweepInterval = 1000;
 /**
  * Octets of messages in memory. Less than in the other modes: several deliveries read a message, so its memory cannot be given back on the
