@@ -16,6 +16,7 @@ import { SpoolStore } from '../../src/system/spool.ts';
 import { type Reply, reply } from '../../src/wire/reply.ts';
 import { eventually } from '../loopback/eventually.ts';
 import { HttpClient } from '../loopback/http-client.ts';
+import { recordedLog } from '../system/recorded-log.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'filtermail-http-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -66,7 +67,6 @@ export class HttpEntrance {
   }
 
   #listen(): Promise<Listener> {
-    const line = (level: string) => (message: string) => void this.logged.push(`${level} ${message}`);
     return listenHttp('127.0.0.1', 0, {
       maxMessageSize,
       label: 'Incoming',
@@ -81,14 +81,7 @@ export class HttpEntrance {
         message: transaction => this.#message(transaction),
       },
       store: this.store,
-      log: {
-        error: line('ERROR'),
-        warn: line('WARN'),
-        info: line('INFO'),
-        debug: () => undefined,
-        trace: () => undefined,
-        flush: () => undefined,
-      },
+      log: recordedLog(line => void this.logged.push(line)),
       clock: () => performance.now(),
     });
   }

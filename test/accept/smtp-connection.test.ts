@@ -17,6 +17,7 @@ import { type Reply, reply } from '../../src/wire/reply.ts';
 import { Client } from '../loopback/client.ts';
 import { eventually } from '../loopback/eventually.ts';
 import { alice, bob, encrypted } from '../loopback/mail.ts';
+import { recordedLog } from '../system/recorded-log.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'filtermail-accept-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -41,7 +42,6 @@ beforeEach(async () => {
     if (happens !== undefined) timeouts.push({ after, happens });
     return this;
   });
-  const line = (level: string) => (message: string) => void logged.push(`${level} ${message}`);
   options = {
     protocol: 'SMTP',
     name: 'one.test',
@@ -55,14 +55,7 @@ beforeEach(async () => {
       message: transaction => judge(transaction),
     },
     store,
-    log: {
-      error: line('ERROR'),
-      warn: line('WARN'),
-      info: line('INFO'),
-      debug: () => undefined,
-      trace: () => undefined,
-      flush: () => undefined,
-    },
+    log: recordedLog(line => void logged.push(line)),
     clock: () => performance.now(),
   };
   listener = await listenSmtp('127.0.0.1', 0, options);

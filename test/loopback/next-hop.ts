@@ -225,6 +225,17 @@ export function assertDelivered(hop: NextHop, wire: Buffer): Delivery {
   return delivery;
 }
 
+/** Exactly these messages were delivered since the last call, octet for octet, in any order. */
+export function assertAllDelivered(hop: NextHop, mails: readonly Readonly<{ wire: Buffer }>[]): void {
+  assert.deepEqual(
+    hop
+      .take()
+      .map(delivery => delivery.sha256)
+      .sort(),
+    mails.map(({ wire }) => sha256(wire.subarray(0, -3))).sort(),
+  );
+}
+
 export function sha256(octets: Buffer): string {
   return createHash('sha256').update(octets).digest('hex');
 }

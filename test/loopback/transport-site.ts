@@ -13,6 +13,7 @@ import { freePort } from '../peers/ports.ts';
 import { type TlsSmtpOptions, TlsSmtpServer } from '../peers/tls-smtp-server.ts';
 import { Binary } from './binary.ts';
 import { Client, type Mail } from './client.ts';
+import { plain } from './mail.ts';
 import { type Keys, Site } from './site.ts';
 import { undoAtEnd } from './tidy.ts';
 
@@ -134,6 +135,19 @@ export class TransportSite {
     const [reply = '', ...more] = await this.deliver(mail, options);
     assert.deepEqual(more, [], 'one recipient');
     return reply;
+  }
+
+  /** What a plain message to somebody of that domain is answered. */
+  async answerFrom(domain: string, parameters = ''): Promise<string> {
+    return await this.answer({ ...plain('Hello', 'a@one.test', [`u@${domain}`]), parameters });
+  }
+
+  /** Publishes the MXs of a domain in the order of their preferences. */
+  route(domain: string, ...hosts: readonly string[]): void {
+    this.dns.mx(
+      domain,
+      hosts.map((exchange, index) => ({ preference: 10 * index, exchange })),
+    );
   }
 }
 

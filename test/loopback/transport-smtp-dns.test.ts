@@ -15,25 +15,13 @@ before(async () => {
 
 const delivered = '250 2.0.0 OK (SMTP)';
 
-async function answerFrom(domain: string, parameters = ''): Promise<string> {
-  return await world.answer({ ...plain('Hello', 'a@one.test', [`u@${domain}`]), parameters });
-}
-
-/** The MXs of a domain in the order of their preferences. */
-function route(domain: string, ...hosts: readonly string[]): void {
-  world.dns.mx(
-    domain,
-    hosts.map((exchange, index) => ({ preference: 10 * index, exchange })),
-  );
-}
-
 test('what DNS says for good bounces, what it does not say is temporary', async () => {
   world.dns.mx('null.test', [{ preference: 0, exchange: '.' }]);
   world.dns.mx('servfail.test', 'SERVFAIL');
   world.dns.mx('refused.test', 'REFUSED');
   world.dns.cname('circle1.test', ['circle2.test']);
   world.dns.cname('circle2.test', ['circle1.test']);
-  route('lame-host.test', 'servfail.hosts.test');
+  world.route('lame-host.test', 'servfail.hosts.test');
   world.dns.a('servfail.hosts.test', 'SERVFAIL');
   world.dns.aaaa('servfail.hosts.test', 'SERVFAIL');
   for (const [domain, expected] of [
@@ -46,7 +34,7 @@ test('what DNS says for good bounces, what it does not say is temporary', async 
     [`${'x'.repeat(64)}.test`, /^550 5\.1\.2 /],
     ['double..dot.test', /^(?:501 5\.1\.3|550 5\.1\.2) /],
   ] as const) {
-    const answer = await answerFrom(domain);
+    const answer = await world.answerFrom(domain);
     assert.match(answer, expected, domain);
     assert.ok((await world.told(domain)).includes(answer.slice(0, 9)), domain);
   }
@@ -61,29 +49,29 @@ test('hostile DNS: no host but those with a name, no loop, no more than 10, and 
     { preference: 1, exchange: serving },
     { preference: 2, exchange: good.host },
   ]);
-  assert.equal(await answerFrom('literal.test'), delivered);
+  assert.equal(await world.answerFrom('literal.test'), delivered);
   assert.equal(server.talks.length, 0, 'no address in text');
   world.dns.mx('literals.test', [{ preference: 1, exchange: serving }]);
-  assert.match(await answerFrom('literals.test'), /^550 5\.4\.4 /);
+  assert.match(await world.answerFrom('literals.test'), /^550 5\.4\.4 /);
 
-  route('us.test', 'ONE.test', good.host);
-  assert.match(await answerFrom('us.test'), /^550 5\.4\.6 /);
+  world.route('us.test', 'ONE.test', good.host);
+  assert.match(await world.answerFrom('us.test'), /^550 5\.4\.6 /);
 
   // The MX of an MX is nobody's business.
-  route('loop.test', 'loop.test');
+  world.route('loop.test', 'loop.test');
   world.dns.a('loop.test', 'NODATA');
-  assert.match(await answerFrom('loop.test'), /^(?:451|550) /);
+  assert.match(await world.answerFrom('loop.test'), /^(?:451|550) /);
 
   world.dns.mx('null-beside.test', [
     { preference: 0, exchange: '.' },
     { preference: 5, exchange: good.host },
   ]);
-  assert.equal(await answerFrom('null-beside.test'), delivered);
+  assert.equal(await world.answerFrom('null-beside.test'), delivered);
 
   const thousand = Array.from({ length: 1000 }, (_, n) => ({ preference: n, exchange: `x${n}.none.test` }));
   world.dns.mx('thousand.test', thousand);
   const before = world.dns.questions.length;
-  assert.match(await answerFrom('thousand.test'), /^(?:451|550) /);
+  assert.match(await world.answerFrom('thousand.test'), /^(?:451|550) /);
   const hosts = new Set(
     world.dns.questions
       .slice(before)
@@ -95,8 +83,8 @@ test('hostile DNS: no host but those with a name, no loop, no more than 10, and 
   const addresses = Array.from({ length: 300 }, (_, n) => `127.3.0.${n % 250}`);
   world.dns.a('crowd.hosts.test', addresses);
   world.dns.aaaa('crowd.hosts.test', 'NODATA');
-  route('crowd.test', 'crowd.hosts.test', good.host);
-  assert.equal(await answerFrom('crowd.test'), delivered);
+  world.route('crowd.test', 'crowd.hosts.test', good.host);
+  assert.equal(await world.answerFrom('crowd.test'), delivered);
 });
 
 test('a host without an address, or whose addresses DNS does not tell, makes room for the next', async () => {
@@ -104,17 +92,17 @@ test('a host without an address, or whose addresses DNS does not tell, makes roo
   world.dns.a('sf.hosts.test', 'SERVFAIL');
   world.dns.aaaa('sf.hosts.test', 'SERVFAIL');
   world.dns.a('empty.hosts.test', 'NODATA');
-  route('gaps.test', 'nowhere.hosts.test', 'sf.hosts.test', 'empty.hosts.test', good.host);
-  assert.equal(await answerFrom('gaps.test'), delivered);
+  world.route('gaps.test', 'nowhere.hosts.test', 'sf.hosts.test', 'empty.hosts.test', good.host);
+  assert.equal(await world.answerFrom('gaps.test'), delivered);
 });
 
 test('a name server that is silent about one family costs half a second', async () => {
   const good = await world.remote();
   world.dns.a('half.hosts.test', [good.address]);
   world.dns.aaaa('half.hosts.test', 'silence');
-  route('half.test', 'half.hosts.test');
+  world.route('half.test', 'half.hosts.test');
   const began = performance.now();
-  assert.equal(await answerFrom('half.test'), delivered);
+  assert.equal(await world.answerFrom('half.test'), delivered);
   assert.ok(performance.now() - began < 1500);
 });
 
@@ -133,10 +121,10 @@ test('a domain whose MX is the port on which we take mail goes round no circle',
 test('an internationalized domain: look-ups and SNI in A-labels, the address as it was', async () => {
   const good = await world.remote();
   const octets = Buffer.from('bücher.test').toString('latin1');
-  route('xn--bcher-kva.test', good.host);
-  assert.equal(await answerFrom(octets, ' SMTPUTF8'), delivered);
+  world.route('xn--bcher-kva.test', good.host);
+  assert.equal(await world.answerFrom(octets, ' SMTPUTF8'), delivered);
   assert.ok(good.server.talk(0).commands.includes(`RCPT TO:<u@${octets}>`), 'the address is kept');
-  assert.equal(await answerFrom('XN--BCHER-KVA.test'), delivered);
+  assert.equal(await world.answerFrom('XN--BCHER-KVA.test'), delivered);
 });
 
 test('the log is whole', async () => {

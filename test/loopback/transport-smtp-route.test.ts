@@ -6,7 +6,6 @@ import type { Certificate } from '../peers/authority.ts';
 import { type Plan, TlsSmtpServer } from '../peers/tls-smtp-server.ts';
 import { DeadHost } from '../system/dead-host.ts';
 import { eventually } from './eventually.ts';
-import { plain } from './mail.ts';
 import { undoAtEnd } from './tidy.ts';
 import { TransportSite } from './transport-site.ts';
 
@@ -16,18 +15,6 @@ before(async () => {
 });
 
 const delivered = '250 2.0.0 OK (SMTP)';
-
-async function answerFrom(domain: string, parameters = ''): Promise<string> {
-  return await world.answer({ ...plain('Hello', 'a@one.test', [`u@${domain}`]), parameters });
-}
-
-/** The MXs of a domain in the order of their preferences. */
-function route(domain: string, ...hosts: readonly string[]): void {
-  world.dns.mx(
-    domain,
-    hosts.map((exchange, index) => ({ preference: 10 * index, exchange })),
-  );
-}
 
 async function serverAt(
   address: string,
@@ -49,7 +36,7 @@ test('the MX of the lowest preference is used', async () => {
     { preference: 5, exchange: two.host },
     { preference: 20, exchange: three.host },
   ]);
-  assert.equal(await answerFrom('preference.test'), delivered);
+  assert.equal(await world.answerFrom('preference.test'), delivered);
   assert.deepEqual(
     [one, two, three].map(({ server }) => server.talks.length),
     [0, 1, 0],
@@ -71,13 +58,13 @@ test('a host that cannot be used makes room for the next, and the log tells why'
     await t.test(name, async () => {
       const domain = `next${index}.test`;
       const [bad, good] = [await world.remote({ plan }), await world.remote()];
-      route(domain, bad.host, good.host);
+      world.route(domain, bad.host, good.host);
       const mark = world.filter.log.mark;
-      assert.equal(await answerFrom(domain), delivered);
+      assert.equal(await world.answerFrom(domain), delivered);
       assert.deepEqual([bad.server.messages.length, good.server.messages.length], [0, 1]);
       assert.match(await world.told(domain, mark), new RegExp(`sent by SMTP to ${good.host}`));
       world.dns.mx(`alone${index}.test`, [{ preference: 1, exchange: bad.host }]);
-      const alone = await answerFrom(`alone${index}.test`);
+      const alone = await world.answerFrom(`alone${index}.test`);
       assert.match(alone, /^451 4\./);
       assert.ok(alone.includes(`${bad.host}[${bad.address}]: ${phase}`), alone);
     });
@@ -86,14 +73,14 @@ test('a host that cannot be used makes room for the next, and the log tells why'
     const good = await world.remote();
     const nobody = world.freeAddress();
     world.address('nobody.hosts.test', nobody);
-    route('nobody.test', 'nobody.hosts.test', good.host);
-    assert.equal(await answerFrom('nobody.test'), delivered);
+    world.route('nobody.test', 'nobody.hosts.test', good.host);
+    assert.equal(await world.answerFrom('nobody.test'), delivered);
   });
   await t.test('a bad certificate', async () => {
     const bad = await world.remote({ certificate: world.authority.issue(['elsewhere.test']) });
     const good = await world.remote();
-    route('badcert.test', bad.host, good.host);
-    assert.equal(await answerFrom('badcert.test'), delivered);
+    world.route('badcert.test', bad.host, good.host);
+    assert.equal(await world.answerFrom('badcert.test'), delivered);
     assert.equal(bad.server.messages.length, 0);
   });
 });
@@ -102,8 +89,11 @@ test('an answer to the mail is final: no other host is asked', async () => {
   for (const [index, said] of ['451 4.3.0 later', '550 5.7.1 no', '421 4.3.2 bye'].entries()) {
     const refusal = await world.remote({ plan: stage => (stage === 'MAIL' ? said : undefined) });
     const other = await world.remote();
-    route(`final${index}.test`, refusal.host, other.host);
-    assert.match(await answerFrom(`final${index}.test`), new RegExp(`${said.slice(4)} \\(${refusal.host} said\\)`));
+    world.route(`final${index}.test`, refusal.host, other.host);
+    assert.match(
+      await world.answerFrom(`final${index}.test`),
+      new RegExp(`${said.slice(4)} \\(${refusal.host} said\\)`),
+    );
     assert.equal(other.server.talks.length, 0);
   }
 });
@@ -115,9 +105,9 @@ test('all addresses of a host are dialled at once: those that are dead cost noth
   const [closed, good] = [world.freeAddress(), world.freeAddress()];
   const server = await serverAt(good);
   world.address('many.hosts.test', '::1', dead, closed, good);
-  route('many.test', 'many.hosts.test');
+  world.route('many.test', 'many.hosts.test');
   const began = performance.now();
-  assert.equal(await answerFrom('many.test'), delivered);
+  assert.equal(await world.answerFrom('many.test'), delivered);
   assert.ok(performance.now() - began < 1500, 'without waiting');
   assert.equal(server.talks.length, 1);
   assert.match(await world.told('many.test'), new RegExp(`sent by SMTP to many\\.hosts\\.test\\[${good}\\]`));
@@ -128,8 +118,8 @@ test('of the addresses that connect one is used, the other connections are close
   const addresses = [1, 2, 3, 4].map(() => world.freeAddress());
   for (const address of addresses) servers.push(await serverAt(address));
   world.address('four.hosts.test', ...addresses);
-  route('four.test', 'four.hosts.test');
-  assert.equal(await answerFrom('four.test'), delivered);
+  world.route('four.test', 'four.hosts.test');
+  assert.equal(await world.answerFrom('four.test'), delivered);
   await eventually(() =>
     assert.equal(
       servers.reduce((sum, { open }) => sum + open, 0),
@@ -153,8 +143,8 @@ test('an address that connects and then fails does not keep the others from bein
     const good = await serverAt(three);
     const next = await world.remote();
     world.address(`${name}.hosts.test`, ...addresses);
-    route(`${name}-addresses.test`, `${name}.hosts.test`, next.host);
-    assert.equal(await answerFrom(`${name}-addresses.test`), delivered);
+    world.route(`${name}-addresses.test`, `${name}.hosts.test`, next.host);
+    assert.equal(await world.answerFrom(`${name}-addresses.test`), delivered);
     assert.deepEqual([good.messages.length, next.server.talks.length], [1, 0], name);
     assert.ok(servers.every(({ messages }) => messages.length === 0));
   }
@@ -163,12 +153,12 @@ test('an address that connects and then fails does not keep the others from bein
 test('a host with ::1 alone, and beside IPv4', async () => {
   const six = await serverAt('::1');
   world.address('six.hosts.test', '::1');
-  route('six.test', 'six.hosts.test');
-  assert.equal(await answerFrom('six.test'), delivered);
+  world.route('six.test', 'six.hosts.test');
+  assert.equal(await world.answerFrom('six.test'), delivered);
   assert.match(await world.told('six.test'), /six\.hosts\.test\[::1\]/);
   world.address('both.hosts.test', '::1', world.freeAddress());
-  route('both.test', 'both.hosts.test');
-  assert.equal(await answerFrom('both.test'), delivered);
+  world.route('both.test', 'both.hosts.test');
+  assert.equal(await world.answerFrom('both.test'), delivered);
   assert.equal(six.messages.length, 2);
   await six.close();
 });
@@ -182,24 +172,24 @@ test('without MX the domain itself is the host; aliases are followed', async () 
   );
   world.dns.mx('bare.test', 'NODATA');
   world.address('bare.test', address);
-  assert.equal(await answerFrom('bare.test'), delivered);
+  assert.equal(await world.answerFrom('bare.test'), delivered);
   assert.equal(server.talk(0).serverName, 'bare.test');
   world.dns.cname('alias.test', ['bare.test']);
-  assert.equal(await answerFrom('alias.test'), delivered);
+  assert.equal(await world.answerFrom('alias.test'), delivered);
   world.dns.cname('alias.hosts.test', ['bare.test']);
-  route('cname-mx.test', 'alias.hosts.test');
-  assert.equal(await answerFrom('cname-mx.test'), delivered);
+  world.route('cname-mx.test', 'alias.hosts.test');
+  assert.equal(await world.answerFrom('cname-mx.test'), delivered);
   assert.equal(server.talks.at(-1)?.serverName, 'alias.hosts.test');
 });
 
 test('a destination without life is closed for some seconds, and says what is wrong', async () => {
   world.address('gone.hosts.test', world.freeAddress());
-  route('gone.test', 'gone.hosts.test');
+  world.route('gone.test', 'gone.hosts.test');
   assert.match(
-    await answerFrom('gone.test'),
+    await world.answerFrom('gone.test'),
     /^451 4\.4\.1 gone\.hosts\.test\[\S+\]: connect: connection refused \(ECONNREFUSED\)$/,
   );
-  assert.match(await answerFrom('gone.test'), /^451 4\.4\.1 .*connection refused.* \(next try in [1-5] s\)$/);
+  assert.match(await world.answerFrom('gone.test'), /^451 4\.4\.1 .*connection refused.* \(next try in [1-5] s\)$/);
 });
 
 test('the log is whole', async () => {

@@ -12,12 +12,12 @@ import { DkimKeys } from '../../src/modes/dkim-keys.ts';
 import { Incoming } from '../../src/modes/incoming.ts';
 import { readSettings } from '../../src/settings/settings.ts';
 import type { TxtAnswer } from '../../src/system/dns.ts';
-import type { Log } from '../../src/system/log.ts';
 import type { Mailboxes, Presence } from '../../src/system/mailboxes.ts';
 import { RejectedMail } from '../../src/system/rejected-mail.ts';
 import { SpoolStore } from '../../src/system/spool.ts';
 import { describeReply, reply } from '../../src/wire/reply.ts';
 import { author, me, sealedBy, vic } from '../loopback/incoming-mail.ts';
+import { recordedLog } from '../system/recorded-log.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'filtermail-incoming-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -54,7 +54,7 @@ export class World {
       settings,
       {
         wallClock: () => this.wall,
-        log: this.#log(),
+        log: recordedLog(line => void this.logged.push(line)),
         mailboxes: this.#mailboxes(),
         keys: new DkimKeys(
           name => this.lookup(name),
@@ -70,19 +70,6 @@ export class World {
   /** The names of the messages that were kept. */
   kept(): string[] {
     return readdirSync(join(this.rejectedDirectory, 'dkim-verify'));
-  }
-
-  #log(): Log {
-    const line = (level: string) => (message: string) => void this.logged.push(`${level} ${message}`);
-    const silent = () => undefined;
-    return {
-      error: line('ERROR'),
-      warn: line('WARN'),
-      info: line('INFO'),
-      debug: silent,
-      trace: silent,
-      flush: silent,
-    };
   }
 
   #mailboxes(): Mailboxes {

@@ -10,11 +10,11 @@ import type { Recipient } from '../../src/message/envelope.ts';
 import { MessageScanner } from '../../src/message/scanner.ts';
 import { Outgoing } from '../../src/modes/outgoing.ts';
 import { readSettings } from '../../src/settings/settings.ts';
-import type { Log } from '../../src/system/log.ts';
 import type { Mailboxes, Presence } from '../../src/system/mailboxes.ts';
 import { SpoolStore } from '../../src/system/spool.ts';
 import { bareReply, describeReply, type Reply, reply } from '../../src/wire/reply.ts';
 import { encryptedMail } from '../message/samples.ts';
+import { recordedLog } from '../system/recorded-log.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'filtermail-outgoing-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -33,15 +33,7 @@ beforeEach(() => {
   result = { answer: reply(250, '0.0', 'Ok: queued as 42'), failure: null };
 });
 
-const line = (level: string) => (message: string) => void logged.push(`${level} ${message}`);
-const log: Log = {
-  error: line('ERROR'),
-  warn: line('WARN'),
-  info: line('INFO'),
-  debug: () => undefined,
-  trace: () => undefined,
-  flush: () => undefined,
-};
+const log = recordedLog(line => void logged.push(line));
 const mailboxes: Mailboxes = {
   disabled: address => markers.get(`${address} DISABLED`) ?? 'absent',
   enforcesEncryption: () => assert.fail('of no matter for outgoing mail'),
