@@ -1,4 +1,4 @@
-// Which verdict a delivery ends with when no host is reached, over made-up DNS and carriers that must not be called.
+// Which verdict a delivery ends with when no host is reached, over made-up DNS and carriers that reach nobody.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,14 +10,27 @@ import type { Spool } from '../../src/system/spool.ts';
 import { describeReply } from '../../src/wire/reply.ts';
 import { envelope } from '../check/envelopes.ts';
 
-type World = Readonly<{ hosts?: readonly string[]; allowed?: readonly string[]; addresses?: 'none' | 'trouble' }>;
+type World = Readonly<{
+  hosts?: readonly string[];
+  allowed?: readonly string[];
+  addresses?: 'none' | 'trouble' | 'found';
+  /** Why nobody could be dialled. */
+  cause?: string;
+}>;
 
 async function deliver({
   hosts = ['one.test', 'two.test'],
   allowed = hosts,
   addresses = 'none',
+  cause = 'connection refused (ECONNREFUSED)',
 }: World): Promise<Delivered> {
-  const address = () => Promise.resolve(addresses === 'none' ? { absent: 'ENODATA' } : { trouble: 'timeout' });
+  const answers = {
+    none: { absent: 'ENODATA' },
+    trouble: { trouble: 'timeout' },
+    found: { records: ['192.0.2.1'], ttl: 60 },
+  };
+  const address = () => Promise.resolve(answers[addresses]);
+  const failures = [{ address: '192.0.2.1', phase: 'connect', cause }];
   const courier = new Courier({
     dns: {
       mx: () =>
@@ -26,8 +39,8 @@ async function deliver({
       aaaa: address,
     },
     sts: { allowed: () => Promise.resolve({ hosts: allowed, note: null }) } as unknown as MtaSts,
-    https: {} as HttpsCarrier,
-    smtp: {} as SmtpCarrier,
+    https: { suits: () => false, skipNoMore: () => undefined } as unknown as HttpsCarrier,
+    smtp: { deliver: () => Promise.resolve({ failures }) } as unknown as SmtpCarrier,
     clock: () => 0,
     random: () => 0,
     ourNames: [],
@@ -61,4 +74,13 @@ test('DNS that does not answer for the hosts: 451 4.4.3, and dead', async () => 
   const delivered = await deliver({ addresses: 'trouble' });
   assert.match(replyOf(delivered), /^451 4\.4\.3 two\.test: DNS: /);
   assert.match(delivered.dead ?? '', /two\.test/);
+});
+
+test('hosts that nobody can connect to are dead, unless it is we who have no descriptors left', async () => {
+  const refused = await deliver({ addresses: 'found' });
+  assert.match(replyOf(refused), /^451 4\.4\.1 two\.test\[192\.0\.2\.1\]: connect: connection refused/);
+  assert.ok(refused.dead);
+  const ours = await deliver({ addresses: 'found', cause: 'too many open files (EMFILE)' });
+  assert.match(replyOf(ours), /^451 4\.4\.1 /);
+  assert.deepEqual([ours.dead, ours.alive], [null, false], 'nothing is known of the destination');
 });

@@ -89,6 +89,16 @@ for (const [extensions, how] of [
   });
 }
 
+test('whatever a server says is life: the next message is tried at once', async () => {
+  for (const greeting of ['250 hello', '354 hello', '450 4.3.2 not now', '554 5.3.2 never']) {
+    const remote = await saying(['greeting', false, 'greeting'], greeting);
+    for (const count of [1, 2]) {
+      assert.match(await answerOf(remote), /^451 4\.4\.1 \S+: greeting: /, greeting);
+      assert.equal(remote.server.talks.length, count, greeting);
+    }
+  }
+});
+
 test('the log and the reply tell in which phase the connection was lost', async t => {
   for (const moment of moments) {
     for (const move of [{ raw: 'HTTP/1.1 400 Bad Request\r\n' }, { and: 'close' }, { and: 'reset' }] as const) {
