@@ -10,7 +10,8 @@ import { eventually } from './eventually.ts';
 import type { Site } from './site.ts';
 import { undoAtEnd } from './tidy.ts';
 
-export const binary = fileURLToPath(new URL('../../bin/filtermail', import.meta.url));
+/** The one of this tree, or another: `FILTERMAIL=/usr/bin/filtermail npm run test:loopback`. */
+export const binary = process.env.FILTERMAIL ?? fileURLToPath(new URL('../../bin/filtermail', import.meta.url));
 
 export type Launch = {
   args: readonly string[];

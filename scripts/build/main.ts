@@ -1,0 +1,48 @@
+/**
+ * Makes every package of this version from this tree: `main.ts [directory]`, by default dist/. The same tree gives the same octets.
+ *
+ * One bundle is in all of them: on npm as it is, in a file together with Node, and that file in a .deb.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { makeBundle } from './bundle.ts';
+import { makeDeb } from './debian.ts';
+import { type Architecture, architectures, unpackNode } from './node-binary.ts';
+import { noticesOf } from './notices.ts';
+import { makeNpmPackage } from './npm-package.ts';
+import { release } from './release.ts';
+import { billOfMaterials } from './sbom.ts';
+import { makeSingleFile } from './single-file.ts';
+
+const out = resolve(process.argv[2] ?? 'dist');
+mkdirSync(out, { recursive: true });
+const work = mkdtempSync(join(out, '.work-'));
+process.on('exit', () => rmSync(work, { recursive: true, force: true }));
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
+const { name, version } = release;
+const bundle = await makeBundle(join(work, 'bundle'));
+const made = [
+  ...(await Promise.all(architectures.map(makeForArchitecture))).flat(),
+  await makeNpmPackage(bundle, work),
+  write(`${name}-${version}.cdx.json`, billOfMaterials(bundle.packages)),
+].sort();
+const sums = made.map(file => `${createHash('sha256').update(readFileSync(file)).digest('hex')}  ${basename(file)}\n`);
+for (const file of [...made, write('SHA256SUMS', sums.join(''))]) {
+  const place = join(out, basename(file));
+  renameSync(file, place);
+  console.log(`${String(statSync(place).size).padStart(11)}  ${place}`);
+}
+
+async function makeForArchitecture(arch: Architecture): Promise<string[]> {
+  const node = await unpackNode(arch, join(work, arch));
+  const program = join(work, `${name}-${version}-linux-${arch}`);
+  await makeSingleFile(bundle, node.binary, program);
+  return [program, await makeDeb(arch, program, noticesOf(bundle.packages, node.licence), work)];
+}
+
+function write(file: string, content: string): string {
+  writeFileSync(join(work, file), content);
+  return join(work, file);
+}

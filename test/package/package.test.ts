@@ -1,0 +1,51 @@
+// What `npm run build` makes: complete, the same every time, and each package installed and put to work.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { testBareDebian } from './bare-debian.ts';
+import { testBillOfMaterials } from './bill.ts';
+import { testDeb } from './deb.ts';
+import { testInstallation } from './installation.ts';
+import { testNpmPackage } from './npm.ts';
+import { build, dist, names, place, run } from './packages.ts';
+import { testSingleFile } from './single.ts';
+
+before(() => build(dist));
+
+describe('dist', () => {
+  test('holds every package and nothing else', () => {
+    const architectures = ['x64', 'arm64'].map(names.single);
+    const debs = ['amd64', 'arm64'].map(names.deb);
+    assert.deepEqual(readdirSync(dist).sort(), [...architectures, ...debs, names.bill, names.npm, 'SHA256SUMS'].sort());
+  });
+
+  test('SHA256SUMS has a line for each, and they are right', async () => {
+    const listed = readFileSync(join(dist, 'SHA256SUMS'), 'utf8').matchAll(/^[0-9a-f]{64} {2}(.+)$/gm);
+    const others = readdirSync(dist).filter(name => name !== 'SHA256SUMS');
+    assert.deepEqual(
+      [...listed].map(([, name]) => name),
+      others.sort(),
+    );
+    await run('sh', ['-c', 'cd "$0" && sha256sum --check --strict --quiet SHA256SUMS', dist]);
+  });
+
+  test('a second build elsewhere, under another umask, makes the same octets', async () => {
+    const again = place('again');
+    await build(again, '077');
+    assert.equal(
+      readFileSync(join(again, 'SHA256SUMS'), 'utf8'),
+      readFileSync(join(dist, 'SHA256SUMS'), 'utf8'),
+      'different octets',
+    );
+    rmSync(again, { recursive: true });
+  });
+});
+
+describe('the bill of materials', testBillOfMaterials);
+describe('the single file', testSingleFile);
+describe('the single file on Debian without Node', testBareDebian);
+describe('the .deb', testDeb);
+describe('the .deb, installed', testInstallation);
+describe('the npm package', testNpmPackage);
