@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-packages='postfix nginx-light openssl python3-iniconfig' # Debian's, for the parts relay and unit
+packages='postfix dovecot-imapd dovecot-lmtpd nginx-light opendkim unbound iproute2 systemd openssl mmdebstrap python3-iniconfig'
 most_seconds=900                     # in all
 most_part_seconds=450
 
@@ -91,6 +91,7 @@ part unit 'tables, transcripts and real messages, each alone'
 part fuzz 'made-up input with a fixed budget'
 part loopback 'the real filter on loopback ports'
 part demo 'npm start'
+part package 'what npm run build makes'
 if [ "$(id -u)" != 0 ]; then
   left_out relay 'Postfix can only be started as root'
 elif [ -n "${missing:-}" ]; then

@@ -10,13 +10,17 @@ export type Certificate = Readonly<{ key: string; cert: string; keyPath: string;
 const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
 export class Authority implements Disposable {
-  readonly directory = mkdtempSync(join(tmpdir(), 'filtermail-authority-'));
+  readonly directory: string;
   /** What clients trust: `NODE_EXTRA_CA_CERTS`, `SSL_CERT_FILE`. */
-  readonly path = join(this.directory, 'ca.pem');
-  readonly #key = join(this.directory, 'ca.key');
+  readonly path: string;
+  readonly #key: string;
   #count = 0;
 
-  constructor(name = 'filtermail test authority') {
+  /** Its files are in a directory of their own, in that one. */
+  constructor(name = 'filtermail test authority', within = tmpdir()) {
+    this.directory = mkdtempSync(join(within, 'filtermail-authority-'));
+    this.path = join(this.directory, 'ca.pem');
+    this.#key = join(this.directory, 'ca.key');
     try {
       openssl('req', '-x509', ...curve, '-keyout', this.#key, '-out', this.path, '-days', '2', '-subj', `/CN=${name}`);
     } catch (error) {

@@ -5,14 +5,18 @@ import type { Readable } from 'node:stream';
 
 export class Lines {
   readonly all: string[] = [];
-  #rest = '';
   readonly #watchers = new Set<() => void>();
 
   static of(stream: Readable): Lines {
     const lines = new Lines();
-    stream.setEncoding('utf8');
-    stream.on('data', (text: string) => lines.#add(text));
+    lines.read(stream);
     return lines;
+  }
+
+  /** Each stream has lines of its own. */
+  read(stream: Readable): void {
+    stream.setEncoding('utf8');
+    stream.on('data', this.#writer());
   }
 
   /** Of a file that grows; the function ends it. */
@@ -20,8 +24,9 @@ export class Lines {
     const lines = new Lines();
     const file = openSync(path, 'r');
     const chunk = Buffer.alloc(65536);
+    const add = lines.#writer();
     const read = () => {
-      for (let length: number; (length = readSync(file, chunk)) > 0; ) lines.#add(chunk.toString('utf8', 0, length));
+      for (let length: number; (length = readSync(file, chunk)) > 0; ) add(chunk.toString('utf8', 0, length));
     };
     const watcher = watch(path, { persistent: false }, read);
     const end = () => {
@@ -32,11 +37,14 @@ export class Lines {
     return [lines, end];
   }
 
-  #add(text: string): void {
-    const lines = (this.#rest + text).split('\n');
-    this.#rest = lines.pop() ?? '';
-    this.all.push(...lines);
-    for (const look of this.#watchers) look();
+  #writer(): (text: string) => void {
+    let rest = '';
+    return text => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      this.all.push(...lines);
+      for (const look of this.#watchers) look();
+    };
   }
 
   /** A position to give to `since` and `find`: what was logged before it does not count. */

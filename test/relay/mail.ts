@@ -5,6 +5,8 @@ import { randomBytes } from 'node:crypto';
 export interface Header {
   from: string;
   subject?: string;
+  /** Of the Message-ID, before the `@localhost`. */
+  id?: string;
   /** Further header lines, as they are. */
   extra?: readonly string[];
 }
@@ -16,13 +18,13 @@ export interface Sealed extends Header {
   lineLength?: number;
 }
 
-function header({ from, subject = '[...]', extra = [] }: Header): string[] {
+function header({ from, subject = '[...]', id = randomBytes(12).toString('hex'), extra = [] }: Header): string[] {
   return [
     `From: <${from}>`,
     'To: "hidden-recipients": ;',
     `Subject: ${subject}`,
     'Date: Mon, 16 Nov 2026 03:04:21 +0000',
-    `Message-ID: <${randomBytes(12).toString('hex')}@localhost>`,
+    `Message-ID: <${id}@localhost>`,
     'MIME-Version: 1.0',
     ...extra,
   ];

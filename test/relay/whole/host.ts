@@ -1,0 +1,120 @@
+// A machine as far as mail can tell: a network, processes, mounts and a name of its own, and of this machine's files a view whose
+// changes are kept in memory and seen by nobody else. So programs run with their usual paths (/etc/postfix), and nothing of this
+// machine is touched.
+//
+// Its first process reads a pipe from the test. When the test ends, however it ends, the pipe does, and with that process the
+// kernel takes away all others, the mounts, the files and the network.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+export const checkout = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
+
+/** Where a host finds this checkout, whoever may read its path here. */
+export const checkoutInHost = '/usr/local/lib/filtermail';
+
+const namespaces = ['--mount', '--uts', '--ipc', '--net', '--pid'];
+
+// /mnt is there on every Debian; what is mounted on it is seen in this mount namespace only.
+const first = `
+  set -e
+  mount -t tmpfs tmpfs /mnt
+  mkdir /mnt/upper /mnt/work /mnt/root
+  mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+  cd /mnt/root
+  mkdir -p .${checkoutInHost}
+  mount --bind "$2" .${checkoutInHost}
+  mount --rbind /dev dev
+  mount -t proc proc proc
+  mount -t sysfs sysfs sys
+  mount -t tmpfs -o mode=755 tmpfs run
+  mount -t tmpfs -o mode=1777 tmpfs tmp
+  pivot_root . mnt
+  umount -l /mnt
+  hostname "$1"
+  ip link set lo up
+  echo ready
+  read -r || true
+`;
+
+export type SpawnOptions = Readonly<{ env?: Readonly<Record<string, string>>; cwd?: string }>;
+
+export class Host implements AsyncDisposable {
+  readonly name: string;
+  /** Of its first process, as it is known here. */
+  readonly pid: number;
+  readonly #keeper: ChildProcess;
+  readonly #closed: Promise<unknown>;
+
+  private constructor(name: string, keeper: ChildProcess) {
+    this.name = name;
+    this.#keeper = keeper;
+    this.#closed = once(keeper, 'close');
+    this.pid = childOf(keeper) ?? assert.fail(`${name}: no first process`);
+  }
+
+  static async start(name: string): Promise<Host> {
+    const command = ['bash', '-c', first, 'host', name, checkout];
+    const isolation = [...namespaces, '--propagation', 'private', '--fork', '--kill-child=KILL'];
+    const keeper = spawn('unshare', [...isolation, ...command], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+    assert.ok(keeper.stdout && keeper.stderr);
+    let complaint = '';
+    keeper.stderr.setEncoding('utf8').on('data', text => (complaint += text));
+    const ended = once(keeper, 'close').then(() => {
+      throw new Error(`cannot make the host ${name}: ${complaint.trim()}`);
+    });
+    await Promise.race([once(keeper.stdout, 'data'), ended]);
+    ended.catch(() => undefined);
+    return new Host(name, keeper);
+  }
+
+  /** Where a file of the host is found from here. */
+  path(inside: string): string {
+    return `/proc/${this.pid}/root${inside}`;
+  }
+
+  spawn(argv: readonly string[], { env = {}, cwd = '/' }: SpawnOptions = {}): ChildProcess {
+    const child = spawn('nsenter', [`--target=${this.pid}`, ...namespaces, `--wdns=${cwd}`, '--', ...argv], {
+      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+    });
+    // What a process that has ended does not read is no error of its own.
+    child.stdin.on('error', () => undefined);
+    return child;
+  }
+
+  /** Its output, once it has ended well. */
+  async run(argv: readonly string[], input = ''): Promise<string> {
+    const child = this.spawn(argv);
+    assert.ok(child.stdin && child.stdout && child.stderr);
+    let [output, complaint] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', text => (output += text));
+    child.stderr.setEncoding('utf8').on('data', text => (complaint += text));
+    child.stdin.end(input);
+    const [status] = await once(child, 'close');
+    assert.equal(status, 0, `${this.name}: ${argv.join(' ')}\n${complaint}${output}`);
+    return output;
+  }
+
+  /** In its network alone, with the programs and files of this machine. */
+  network(...argv: readonly string[]): void {
+    execFileSync('nsenter', [`--target=${this.pid}`, '--net', '--', ...argv], { stdio: ['ignore', 'ignore', 'pipe'] });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#keeper.stdin?.end();
+    await this.#closed;
+  }
+}
+
+/** The process that unshare or nsenter has started. */
+export function childOf({ pid }: ChildProcess): number | undefined {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  if (!existsSync(path)) return undefined;
+  const [child] = readFileSync(path, 'latin1').split(' ');
+  return child ? Number(child) : undefined;
+}

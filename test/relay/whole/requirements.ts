@@ -1,0 +1,52 @@
+// What whole relays need of this machine.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+
+const programs = {
+  '/usr/sbin/postfix': 'postfix',
+  '/usr/sbin/dovecot': 'dovecot-imapd',
+  '/usr/lib/dovecot/lmtp': 'dovecot-lmtpd',
+  '/usr/sbin/nginx': 'nginx-light',
+  '/usr/sbin/opendkim': 'opendkim',
+  '/usr/sbin/unbound': 'unbound',
+  '/usr/bin/openssl': 'openssl',
+  '/sbin/ip': 'iproute2',
+  '/usr/bin/nsenter': 'util-linux',
+} as const;
+
+/** Why there can be no whole relays here, each reason with what would mend it; none when there can. */
+export function missing(): string[] {
+  const packages = Object.entries(programs).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
+  const reasons =
+    packages.length > 0 ? [`missing packages; run as root: sh scripts/debian.sh ${packages.join(' ')}`] : [];
+  if (process.getuid?.() !== 0) return [...reasons, 'namespaces and overlays are made by root only'];
+  const overlay =
+    'mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir u w r && mount -t overlay overlay -o lowerdir=/,upperdir=u,workdir=w r';
+  const tries = {
+    'no namespaces (unshare --mount --uts --ipc --net --pid)': 'true',
+    'no overlay of the root directory': overlay,
+    'no bridge (ip link add type bridge)': 'ip link add name bridge type bridge',
+    'no pairs of network devices (ip link add type veth)': 'ip link add name one type veth peer name two',
+  };
+  const isolated = ['--mount', '--uts', '--ipc', '--net', '--pid', '--fork', '--propagation', 'private', 'sh', '-c'];
+  const failing = Object.entries(tries).flatMap(([reason, command]) => {
+    const { status, stderr } = spawnSync('unshare', [...isolated, command], { encoding: 'utf8' });
+    return status === 0 ? [] : [`${reason}: ${stderr.trim()}`];
+  });
+  return [...reasons, ...failing];
+}
+
+/** Tests with whole relays. Where there can be none they are skipped with the reasons; in CI, which has to show them, that is a failure. */
+export function describeRelays(name: string, tests: () => void): void {
+  const reasons = missing();
+  if (reasons.length === 0) {
+    describe(name, { timeout: 300_000 }, tests);
+    return;
+  }
+  const reason = `left out: ${reasons.join('; ')}`;
+  if (process.env.CI === 'true') test(name, () => assert.fail(reason));
+  else test(name, { skip: reason });
+}
