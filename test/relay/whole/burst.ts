@@ -8,7 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { eventually } from '../../loopback/eventually.ts';
 import { Lines } from '../lines.ts';
 import type { ChatmailRelay } from './chatmail-relay.ts';
-import { checkout, checkoutInHost, type Host } from './host.ts';
+import { type Host, inHost } from './host.ts';
 import type { Order } from './submit.ts';
 
 export type Mailbox = Readonly<{ relay: ChatmailRelay; address: string; password: string }>;
@@ -36,8 +36,8 @@ export async function burst(
   const { address: user, password } = from;
   const order: Order = { host: from.relay.domain, user, password, to: to.address, ids, connections };
   const began = performance.now();
-  const program = `${checkoutInHost}/test/relay/whole/submit.ts`;
-  const child = clients.spawn([process.execPath.replace(checkout, checkoutInHost), program]);
+  const program = `${import.meta.dirname}/submit.ts`;
+  const child = clients.spawn([inHost(process.execPath), inHost(program)]);
   assert.ok(child.stdin && child.stdout && child.stderr);
   const closed = once(child, 'close');
   child.stdin.end(JSON.stringify(order));

@@ -9,12 +9,18 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 
-export const checkout = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
+export const checkout = resolve(import.meta.dirname, '../../..');
 
 /** Where a host finds this checkout, whoever may read its path here. */
 export const checkoutInHost = '/usr/local/lib/filtermail';
+
+/** Where a host finds a file of this machine. */
+export function inHost(path: string): string {
+  const absolute = resolve(path);
+  return absolute.startsWith(`${checkout}/`) ? checkoutInHost + absolute.slice(checkout.length) : absolute;
+}
 
 const namespaces = ['--mount', '--uts', '--ipc', '--net', '--pid'];
 

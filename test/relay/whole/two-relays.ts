@@ -2,16 +2,17 @@
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { binary } from '../../loopback/binary.ts';
 import { Authority } from '../../peers/authority.ts';
 import { ChatmailRelay, Plan } from './chatmail-relay.ts';
 import { type Account, type Binary, Core, cores, type Login } from './delta-chat.ts';
-import { checkoutInHost, Host } from './host.ts';
+import { checkoutInHost, Host, inHost } from './host.ts';
 import { addresses, connect, cutIpv6 } from './network.ts';
 
 export const domains = ['one.test', 'two.test'] as const;
 
 export type Choices = Readonly<{
-  /** The filter as a path in this checkout. */
+  /** The filter; that of this checkout unless it says otherwise. */
   program?: string;
   /** Further keys of both chatmail.ini. */
   settings?: Readonly<Record<string, string | number>>;
@@ -35,7 +36,7 @@ export class TwoRelays implements AsyncDisposable {
     this.#started = started;
   }
 
-  static async start({ program = 'bin/filtermail', settings }: Choices = {}): Promise<TwoRelays> {
+  static async start({ program = binary, settings }: Choices = {}): Promise<TwoRelays> {
     await using started = new AsyncDisposableStack();
     const host = async (name: string) => started.use(await Host.start(name));
     const [clients, ...hosts] = await Promise.all([host('clients'), ...domains.map(host)]);
@@ -45,7 +46,7 @@ export class TwoRelays implements AsyncDisposable {
     const setup = {
       records: plans.flatMap(plan => plan.records),
       authority: readFileSync(authority.path, 'latin1'),
-      program: `${checkoutInHost}/${program}`,
+      program: inHost(program),
       ...(settings && { settings }),
     };
     const relay = async (plan: Plan, index: number) => {
@@ -71,10 +72,10 @@ export class TwoRelays implements AsyncDisposable {
   }
 
   /** An account with a name of its own. */
-  signUp(core: Core, { domain }: ChatmailRelay, name = 'user', config: Login['config'] = {}): Promise<Account> {
+  signUp(core: Core, { domain }: ChatmailRelay, name = 'user', more: Partial<Login> = {}): Promise<Account> {
     const address = `${name}${randomBytes(4).toString('hex')}@${domain}`;
     const password = randomBytes(9).toString('base64url');
-    return core.signUp({ address, password, host: domain, displayName: name, config });
+    return core.signUp({ address, password, host: domain, displayName: name, ...more });
   }
 
   /** The IPv6 address of a relay is in DNS still, but nobody answers there. */
