@@ -23,10 +23,15 @@ for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.once(sign
 
 const { name, version } = release;
 const bundle = await makeBundle(join(work, 'bundle'));
+const nodes = await Promise.all(
+  architectures.map(async arch => ({ arch, ...(await unpackNode(arch, join(work, arch))) })),
+);
+const [notices = ''] = nodes.map(({ licence }) => noticesOf(bundle.packages, licence)); // Node's licence is one for all
 const made = [
-  ...(await Promise.all(architectures.map(makeForArchitecture))).flat(),
+  ...(await Promise.all(nodes.map(({ arch, binary }) => makeForArchitecture(arch, binary)))).flat(),
   await makeNpmPackage(bundle, work),
   write(`${name}-${version}.cdx.json`, billOfMaterials(bundle.packages)),
+  write('NOTICES.txt', notices),
 ].sort();
 const sums = made.map(file => `${createHash('sha256').update(readFileSync(file)).digest('hex')}  ${basename(file)}\n`);
 for (const file of [...made, write('SHA256SUMS', sums.join(''))]) {
@@ -35,11 +40,10 @@ for (const file of [...made, write('SHA256SUMS', sums.join(''))]) {
   console.log(`${String(statSync(place).size).padStart(11)}  ${place}`);
 }
 
-async function makeForArchitecture(arch: Architecture): Promise<string[]> {
-  const node = await unpackNode(arch, join(work, arch));
+async function makeForArchitecture(arch: Architecture, node: string): Promise<string[]> {
   const program = join(work, `${name}-${version}-linux-${arch}`);
-  await makeSingleFile(bundle, node.binary, program);
-  return [program, await makeDeb(arch, program, noticesOf(bundle.packages, node.licence), work)];
+  await makeSingleFile(bundle, node, program);
+  return [program, await makeDeb(arch, program, notices, work)];
 }
 
 function write(file: string, content: string): string {

@@ -19,7 +19,9 @@ function cpuTime(): { idle: number; all: number } {
   return { idle: times.reduce((sum, time) => sum + time.idle, 0), all };
 }
 
-export function describeMachine(programs: Programs): string {
+export function describeMachine(programs?: Programs): string {
+  const machine = `${cpus().length} cores (${cpus()[0]?.model}), Linux ${release()}, Node ${process.versions.node}`;
+  if (programs === undefined) return machine;
   const haproxy = execFileSync(programs.haproxy, ['-v'], { encoding: 'latin1' }).split(' ', 3)[2];
-  return `${cpus().length} cores (${cpus()[0]?.model}), Linux ${release()}, Node ${process.versions.node}, HAProxy ${haproxy}`;
+  return `${machine}, HAProxy ${haproxy}`;
 }

@@ -22,21 +22,22 @@ import { type Scenario, scenarios } from './scenarios.ts';
 import { filterCommand, type Subject } from './subjects.ts';
 import { figuresTable, number, targetsTable, transportTable } from './table.ts';
 
-const usage = `usage: npm run -s bench -- [--rows ${scenarios.map(({ name }) => name).join(',')}] [--runs 3] [--quick] [--idle] [--scanners] [--dkim]
+const usage = `usage: npm run -s bench -- [--rows ${scenarios.map(({ name }) => name).join(',')}] [--runs 3] [--quick] [--idle] [--scanners] [--dkim] [--start]
   --rows      only these rows
-  --runs      measure everything so many times and take the median
+  --runs      measure everything so many times and take the median; starts 15 times
   --quick     one run with a tenth of the messages: does it work at all
   --idle      wait 2 minutes after out-many: are its connections gone
   --scanners  instead: the pure scanners alone
   --dkim      instead: DKIM verification alone, and mailauth's
-  FILTERMAIL=/path/to/binary  measures another binary in the filter's place`;
+  --start     instead: from exec until it serves, of the single file and of the checkout
+  FILTERMAIL=/path/to/binary  measures another binary in the filter's place, with --start in that of the single file`;
 
 interface Options {
   readonly rows: readonly Scenario[];
   readonly runs: number;
   readonly quick: boolean;
   readonly idle: boolean;
-  /** Tables that need no processes, by the option that asks for them. */
+  /** A table that needs no other programs. */
   readonly only: ((runs: number) => string | Promise<string>) | undefined;
 }
 
@@ -49,6 +50,7 @@ function readOptions(): Options {
       idle: { type: 'boolean', default: false },
       scanners: { type: 'boolean', default: false },
       dkim: { type: 'boolean', default: false },
+      start: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -57,13 +59,18 @@ function readOptions(): Options {
     process.exit(0);
   }
   const { quick, idle } = values;
-  const only = values.scanners ? scannersTable : values.dkim ? dkimTable : undefined;
+  const only = values.scanners ? scannersTable : values.dkim ? dkimTable : values.start ? startTable : undefined;
   const names = values.rows?.split(',');
   const unknown = names?.find(name => !scenarios.some(scenario => scenario.name === name));
   if (unknown !== undefined) throw new Error(`no such row: ${unknown}`);
-  const runs = Number(values.runs ?? (quick ? 1 : 3));
+  const runs = Number(values.runs ?? (quick ? 1 : values.start ? 15 : 3));
   if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs takes a number from 1 on, not ${values.runs}`);
   return { rows: scenarios.filter(({ name }) => names?.includes(name) ?? true), runs, quick, idle, only };
+}
+
+/** Loaded when asked for: a bundler comes with it. */
+async function startTable(runs: number): Promise<string> {
+  return (await import('./start.ts')).startTable(runs);
 }
 
 async function measureRow(bench: Bench, scenario: Scenario, signer: Signer, options: Options): Promise<Row> {

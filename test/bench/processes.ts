@@ -6,6 +6,12 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, writeFile
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Resident, in MB of 10^6 octets; private is what no other process shares. */
+export interface Memory {
+  readonly rssMB: number;
+  readonly privateMB: number;
+}
+
 /** /proc counts CPU time in hundredths of a second on every Linux. */
 const msPerTick = 10;
 
@@ -63,6 +69,15 @@ export class Program implements AsyncDisposable {
     throw this.failure(`does not listen on port ${port}`);
   }
 
+  async untilSaying(text: string): Promise<void> {
+    const deadline = performance.now() + 10_000;
+    while (!this.said().includes(text)) {
+      if (!this.isRunning) throw this.failure(`ended at its start (${await this.#exited})`);
+      if (performance.now() > deadline) throw this.failure(`does not say: ${text}`);
+      await sleep(1);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.isRunning) return;
     this.#child.kill('SIGTERM');
@@ -83,9 +98,24 @@ export class Program implements AsyncDisposable {
 
   /** Peak resident memory (VmHWM) since the start or the last reset, in MB of 10^6 octets. */
   peakMB(): number {
+    return this.#sumMB('status', 'VmHWM');
+  }
+
+  /** Now. */
+  memory(): Memory {
+    return {
+      rssMB: this.#sumMB('status', 'VmRSS'),
+      privateMB: this.#sumMB('smaps_rollup', 'Private_Clean', 'Private_Dirty'),
+    };
+  }
+
+  #sumMB(file: 'status' | 'smaps_rollup', ...fields: readonly string[]): number {
     let kib = 0;
     for (const pid of family(this.pid)) {
-      kib += Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0);
+      const told = readFileSync(`/proc/${pid}/${file}`, 'latin1');
+      for (const [, field = '', value] of told.matchAll(/^(\w+):\s*(\d+)/gm)) {
+        if (fields.includes(field)) kib += Number(value);
+      }
     }
     return (kib * 1024) / 1e6;
   }

@@ -86,15 +86,20 @@ function runFilter(
   params: Readonly<Record<string, string | number>>,
   env?: NodeJS.ProcessEnv,
 ): Program {
-  const config = `${directory}/chatmail.ini`;
-  const all = {
+  const config = writeConfig(directory, {
     mail_domain: mailDomain,
     filtermail_dns_servers: dnsServer,
     max_message_size: 50_000_000,
     filtermail_spool_dir: directory,
     ...params,
-  };
-  const lines = Object.entries(all).map(([key, value]) => `${key} = ${value}\n`);
-  writeFileSync(config, `[params]\n${lines.join('')}`);
+  });
   return new Program(filterCommand, [config, mode], `${directory}/filter.log`, env);
+}
+
+/** The path of the file. */
+export function writeConfig(directory: string, params: Readonly<Record<string, string | number>>): string {
+  const config = `${directory}/chatmail.ini`;
+  const lines = Object.entries(params).map(([key, value]) => `${key} = ${value}\n`);
+  writeFileSync(config, `[params]\n${lines.join('')}`);
+  return config;
 }

@@ -65,6 +65,7 @@ export function testDeb(): void {
         const copyright = read('usr/share/doc/filtermail/copyright').toString();
         for (const holder of ['filtermail', 'mailauth', 'Node.js'])
           assert.ok(copyright.includes(`\n${holder} `), holder);
+        assert.equal(copyright, readFileSync(join(dist, names.notices), 'utf8'));
       });
 
       test('its units run the program where it is', () => {

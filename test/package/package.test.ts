@@ -18,7 +18,8 @@ describe('dist', () => {
   test('holds every package and nothing else', () => {
     const architectures = ['x64', 'arm64'].map(names.single);
     const debs = ['amd64', 'arm64'].map(names.deb);
-    assert.deepEqual(readdirSync(dist).sort(), [...architectures, ...debs, names.bill, names.npm, 'SHA256SUMS'].sort());
+    const others = [names.bill, names.notices, names.npm, 'SHA256SUMS'];
+    assert.deepEqual(readdirSync(dist).sort(), [...architectures, ...debs, ...others].sort());
   });
 
   test('SHA256SUMS has a line for each, and they are right', async () => {

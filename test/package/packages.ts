@@ -21,6 +21,7 @@ export const names = {
   deb: (arch: string) => `filtermail_${version}_${arch}.deb`,
   npm: `filtermail-${version}.tgz`,
   bill: `filtermail-${version}.cdx.json`,
+  notices: 'NOTICES.txt',
 };
 export const single = join(dist, names.single(machine));
 export const deb = join(dist, names.deb(debArchitecture));

@@ -22,6 +22,10 @@ export function missing(): string[] {
   const packages = Object.entries(programs).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
   const reasons =
     packages.length > 0 ? [`missing packages; run as root: sh scripts/debian.sh ${packages.join(' ')}`] : [];
+  const dovecot = spawnSync('/usr/sbin/dovecot', ['--version'], { encoding: 'utf8' }).stdout ?? '';
+  if (dovecot && !dovecot.startsWith('2.3.')) {
+    reasons.push(`Dovecot is ${dovecot.trim()}: the configuration of the tests is for 2.3, that of Debian 12`);
+  }
   if (process.getuid?.() !== 0) return [...reasons, 'namespaces and overlays are made by root only'];
   const overlay =
     'mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir u w r && mount -t overlay overlay -o lowerdir=/,upperdir=u,workdir=w r';
