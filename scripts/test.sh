@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-packages='postfix dovecot-imapd dovecot-lmtpd nginx-light opendkim unbound iproute2 systemd openssl mmdebstrap mandoc python3-iniconfig'
+packages='postfix dovecot-imapd dovecot-lmtpd nginx-light opendkim unbound iproute2 systemd openssl mmdebstrap mandoc groff-base python3-iniconfig'
 most_seconds=900                     # in all
 most_part_seconds=450
 

@@ -2,6 +2,7 @@
 import { quoted } from './message/text.ts';
 import type { Running } from './modes/running.ts';
 import { loadSettings, type Settings } from './settings/settings.ts';
+import { setCommandName } from './system/command-name.ts';
 import { messageOf, stackOf } from './system/errors.ts';
 import { type Log, openLog } from './system/log.ts';
 
@@ -18,7 +19,7 @@ const modes: Readonly<Record<string, () => Promise<Start>>> = {
   transport: async () => (await import('./modes/transport.ts')).startTransport,
 };
 
-process.title = 'filtermail';
+setCommandName('filtermail');
 const [config, modeName = '', ...more] = process.argv.slice(2);
 const load = Object.hasOwn(modes, modeName) ? modes[modeName] : undefined;
 if (config === undefined || load === undefined || more.length > 0) {
@@ -46,6 +47,8 @@ async function serve(settings: Settings, load: () => Promise<Start>): Promise<vo
   // Heard from the first moment and every time: a second signal must not take the answers from transactions that are ending.
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  // Node would open its debugger to everybody on this machine.
+  process.on('SIGUSR1', () => undefined);
   try {
     const start = await load();
     running = await start(settings, log);

@@ -23,6 +23,7 @@ import type { Log } from '../system/log.ts';
 import { type Mailboxes, mailboxesTrouble, openMailboxes } from '../system/mailboxes.ts';
 import { RejectedMail } from '../system/rejected-mail.ts';
 import { type Spool, SpoolStore } from '../system/spool.ts';
+import { version } from '../version.ts';
 import { describeReply, type Reply, reply } from '../wire/reply.ts';
 import { DisabledMailboxes } from './disabled.ts';
 import { DkimKeys } from './dkim-keys.ts';
@@ -184,7 +185,7 @@ export async function startIncoming(settings: Settings, log: Log): Promise<Runni
     await listenSmtp(host, smtpPortIncoming, { ...shared, reception: bySmtp, protocol: 'SMTP', name }, 1 / 2),
     await listenHttp(host, httpPortIncoming, { ...shared, reception: byHttp }, 1 / 2),
   ];
-  log.info('Incoming: entering serving loop');
+  log.info(`Incoming: entering serving loop (filtermail ${version})`);
   const rejectedTrouble = settings.skipDkim ? null : rejected.trouble();
   const mailboxes = mailboxesTrouble(mailboxesDir);
   warnOfDirectory(log, 'Incoming: every address enforces encryption', 'mailboxes_dir', mailboxesDir, mailboxes);

@@ -15,6 +15,7 @@ import { type Clock, monotonicClock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import { type Mailboxes, openMailboxes } from '../system/mailboxes.ts';
 import { SpoolStore } from '../system/spool.ts';
+import { version } from '../version.ts';
 import { bareReply, describeReply, type Reply, reply } from '../wire/reply.ts';
 import { DisabledMailboxes } from './disabled.ts';
 import { invalidFrom, nothingToDeliver, refuseUnencrypted } from './refusals.ts';
@@ -117,7 +118,7 @@ export async function startOutgoing(settings: Settings, log: Log): Promise<Runni
     log,
     clock,
   });
-  log.info('Outgoing: entering serving loop');
+  log.info(`Outgoing: entering serving loop (filtermail ${version})`);
   if (settings.passthroughSenders.length + settings.passthroughRecipients.length > 0) {
     log.warn('Outgoing: unencrypted mail may leave: passthrough_senders or passthrough_recipients is set');
   }

@@ -26,6 +26,7 @@ import { mailDns } from '../system/dns-cache.ts';
 import { stackOf } from '../system/errors.ts';
 import type { Log } from '../system/log.ts';
 import { SpoolStore } from '../system/spool.ts';
+import { version } from '../version.ts';
 import { describeReply, type Reply, reply } from '../wire/reply.ts';
 import { type Running, stopGrace, warnOfSpool } from './running.ts';
 
@@ -189,7 +190,7 @@ export async function startTransport(settings: Settings, log: Log): Promise<Runn
     },
     () => new Transport(system),
   );
-  log.info('Transport: entering serving loop');
+  log.info(`Transport: entering serving loop (filtermail ${version})`);
   log.debug(`Transport: ${count} certificate authorities from ${source}`);
   warnOfSpool(settings, log, 'Transport');
   return {

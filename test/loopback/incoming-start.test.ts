@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { version } from '../../src/version.ts';
 import { encryptedMail } from '../message/samples.ts';
 import { freePort } from '../peers/ports.ts';
 import { Binary } from './binary.ts';
@@ -14,7 +15,7 @@ import { Site } from './site.ts';
 
 const two = author('two.test');
 const disabledLine = 'WARN DKIM verification DISABLED! This should not be used in production.';
-const servingLine = 'INFO Incoming: entering serving loop';
+const servingLine = `INFO Incoming: entering serving loop (filtermail ${version})`;
 const unsigned = encryptedMail({ header: `From: <${me}>\r\nSubject: x\r\n` });
 const withSkip = (value: string | undefined) => ({ env: { ...process.env, FILTERMAIL_SKIP_DKIM: value } });
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { before, beforeEach, describe, test } from 'node:test';
+import { version } from '../../src/version.ts';
 import { assertLog, Binary, binary } from './binary.ts';
 import { Client, sendOne } from './client.ts';
 import { eventually } from './eventually.ts';
@@ -11,7 +12,7 @@ import { assertDelivered, NextHop } from './next-hop.ts';
 import { Site } from './site.ts';
 import { undoAtEnd } from './tidy.ts';
 
-const serving = 'INFO Outgoing: entering serving loop';
+const serving = `INFO Outgoing: entering serving loop (filtermail ${version})`;
 const noDkim = 'WARN DKIM verification DISABLED! This should not be used in production.';
 
 let hop: NextHop;

@@ -193,13 +193,31 @@ describe('what the kernel sees', () => {
   }
   const inHex = (port: number) => port.toString(16).toUpperCase().padStart(4, '0');
 
-  test('one listener, on filtermail_host only, of a process called filtermail', async () => {
+  test('one listener, on filtermail_host only', async () => {
     const filter = await Binary.serve(site);
     assert.deepEqual(listening(filter, 'tcp'), [`0100007F:${inHex(site.port)}`]);
     assert.deepEqual(listening(filter, 'tcp6'), []);
     await assert.rejects(Client.connect(site.port, '127.0.0.2'), /ECONNREFUSED/);
-    assert.equal(readFileSync(`/proc/${filter.pid}/comm`, 'latin1'), 'filtermail\n');
     await filter.stop();
+  });
+
+  test('the kernel calls it filtermail, and its arguments stay', async () => {
+    const filter = await Binary.serve(site);
+    assert.equal(readFileSync(`/proc/${filter.pid}/comm`, 'latin1'), 'filtermail\n');
+    const words = readFileSync(`/proc/${filter.pid}/cmdline`, 'latin1').split('\0');
+    assert.deepEqual(words.slice(-3), [site.config, 'outgoing', '']);
+    await filter.stop();
+  });
+
+  test("SIGUSR1 does not open Node's debugger", async () => {
+    const filter = await Binary.serve(site);
+    const logged = filter.log.all.length;
+    filter.signal('SIGUSR1');
+    assert.match(await sendOne(site.port, encrypted()), /^250 /);
+    assert.deepEqual(listening(filter, 'tcp'), [`0100007F:${inHex(site.port)}`]);
+    hop.take();
+    await filter.stop();
+    assert.deepEqual(filter.log.since(logged), ['INFO Outgoing: Filtering encrypted mail.']);
   });
 
   test('another filtermail_host, and our name to Postfix after it', async () => {

@@ -14,6 +14,7 @@ import { Authority } from '../peers/authority.ts';
 import { DnsServer } from '../peers/dns-server.ts';
 import { freePort } from '../peers/ports.ts';
 import { TlsSmtpServer } from '../peers/tls-smtp-server.ts';
+import { version } from './packages.ts';
 
 export type Start = Omit<Launch, 'args'>;
 export const modes: readonly Mode[] = ['outgoing', 'incoming', 'transport'];
@@ -28,7 +29,7 @@ export async function works(mode: Mode, start: Start): Promise<void> {
 /** Started; the first thing it says is that it serves. */
 export async function serve(site: Site, mode: Mode, start: Start): Promise<Binary> {
   const filter = await Binary.serve(site, start, mode);
-  assert.equal(filter.log.all[0], `INFO ${names[mode]}: entering serving loop`);
+  assert.equal(filter.log.all[0], `INFO ${names[mode]}: entering serving loop (filtermail ${version})`);
   assert.equal(readFileSync(`/proc/${filter.pid}/comm`, 'latin1'), 'filtermail\n');
   return filter;
 }
