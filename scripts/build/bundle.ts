@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { type RolldownOutput, rolldown } from 'rolldown';
+import { type BuildOptions, build } from 'esbuild';
 import { root } from './release.ts';
 
 /** An npm package of which something is in the bundle. */
@@ -16,46 +16,60 @@ export type Package = Readonly<{
   license: string;
   /** What it needs, by name. */
   needs: readonly string[];
+  /** The authors of another package have put it into theirs; npm's own copy, which is at `path`, is not in the bundle. */
+  inlined?: true;
 }>;
 
 export type Bundle = Readonly<{ directory: string; program: string; library: string; packages: readonly Package[] }>;
 
 const program = 'filtermail.js';
 const library = 'mta-sts.cjs'; // mta-sts-library.ts finds it by this name
-const common = { platform: 'node', cwd: root, tsconfig: false, onLog: refuseWarnings } as const;
+
+/** What no module path shows, because it is inside a file of another package. Both are made of one repository, under one version. */
+const inlined: Readonly<Record<string, string>> = { tldts: 'tldts-core' };
 
 export async function makeBundle(directory: string): Promise<Bundle> {
-  const ours = await rolldown({
-    ...common,
-    input: 'src/main.ts',
-    resolve: { alias: { 'mailauth/lib/mta-sts.js': join(import.meta.dirname, 'mta-sts-library.ts') } },
-  });
-  const theirs = await rolldown({ ...common, input: 'mailauth/lib/mta-sts.js' });
-  const written = { dir: directory, codeSplitting: false } as const;
-  const outputs = [
-    await ours.write({ ...written, format: 'esm', entryFileNames: program }),
-    await theirs.write({ ...written, format: 'cjs', entryFileNames: library }),
+  const modules = [
+    ...(await bundled('src/main.ts', join(directory, program), {
+      format: 'esm',
+      alias: { 'mailauth/lib/mta-sts.js': join(import.meta.dirname, 'mta-sts-library.ts') },
+    })),
+    ...(await bundled('mailauth/lib/mta-sts.js', join(directory, library), { format: 'cjs' })),
   ];
-  return { directory, program, library, packages: packagesIn(outputs) };
+  return { directory, program, library, packages: packagesOf(modules) };
 }
 
-/** A warning is about something that will be missing. */
-function refuseWarnings(level: string, { message }: { message: string }): void {
-  if (level === 'warn') throw new Error(message);
+/** Writes one file; the modules of which something is in it. It is not minified: admins read stack traces. */
+async function bundled(entry: string, outfile: string, options: BuildOptions): Promise<string[]> {
+  const { metafile, warnings } = await build({
+    ...options,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    absWorkingDir: root,
+    tsconfigRaw: '{}', // tsconfig.json is about checking
+    metafile: true,
+    logLevel: 'silent',
+  });
+  // A warning is about something that will be missing.
+  for (const { text, location } of warnings) throw new Error(`${location?.file}: ${text}`);
+  const inputs = Object.values(metafile.outputs).flatMap(output => Object.entries(output.inputs));
+  return inputs.flatMap(([module, { bytesInOutput }]) => (bytesInOutput > 0 ? join(root, module) : []));
 }
 
 /** Sorted by name. */
-function packagesIn(outputs: readonly RolldownOutput[]): Package[] {
+function packagesOf(modules: readonly string[]): Package[] {
   const found = new Map<string, Package>();
-  for (const { output } of outputs) {
-    for (const chunk of output) {
-      if (chunk.type !== 'chunk') throw new Error(`unexpected ${chunk.fileName}`);
-      for (const module of chunk.moduleIds) {
-        if (!module.includes('/node_modules/')) continue;
-        const described = packageOf(module);
-        found.set(described.path, described);
-      }
-    }
+  for (const module of modules) {
+    if (!module.includes('/node_modules/')) continue;
+    const described = packageOf(module);
+    found.set(described.path, described);
+  }
+  for (const { name: outer, version } of [...found.values()]) {
+    const inner = inlined[outer] && packageOf(join(root, 'node_modules', inlined[outer], 'package.json'));
+    if (inner && !found.has(inner.path)) found.set(inner.path, { ...inner, version, inlined: true });
   }
   return [...found.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
 }

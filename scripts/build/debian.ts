@@ -1,6 +1,6 @@
 /**
- * The .deb. /usr/local is no place for packages, but it is where the units of chatmail relays expect the program: what is there is diverted
- * while the package is installed (debian/preinst). Units go below /usr/lib: an admin's in /etc come first.
+ * The .deb. /usr/local is no place for packages, but it is where the units of chatmail relays expect the program: debian/postinst makes a
+ * link there and keeps what it replaces. Units go below /usr/lib: an admin's in /etc come first.
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
@@ -31,7 +31,7 @@ export async function makeDeb(arch: Architecture, program: string, notices: stri
   const sums = files.map(file => `${md5(file)}  ${relative(tree, file)}\n`);
   put(join(tree, 'DEBIAN/md5sums'), sums.join(''));
   put(join(tree, 'DEBIAN/control'), controlOf(architecture, version, kilobytes));
-  for (const script of ['preinst', 'postinst', 'postrm'])
+  for (const script of ['postinst', 'prerm', 'postrm'])
     put(join(tree, 'DEBIAN', script), fromTree(`scripts/build/debian/${script}`), 0o755);
 
   for (const path of [...readdirSync(tree, { recursive: true, encoding: 'utf8' }), '.'].map(path => join(tree, path))) {
@@ -45,13 +45,13 @@ export async function makeDeb(arch: Architecture, program: string, notices: stri
 }
 
 function putFiles(tree: string, program: string, notices: string): void {
-  put(join(tree, 'usr/local/bin/filtermail'), readFileSync(program), 0o755);
-  for (const unit of readdirSync(join(root, 'systemd')))
-    put(join(tree, 'usr/lib/systemd/system', unit), fromTree(`systemd/${unit}`));
+  put(join(tree, 'usr/lib/filtermail/filtermail'), readFileSync(program), 0o755);
+  const units = readdirSync(join(root, 'systemd')).filter(name => name.endsWith('.service'));
+  for (const unit of units) put(join(tree, 'usr/lib/systemd/system', unit), fromTree(`systemd/${unit}`));
   for (const page of manPages)
     put(join(tree, `usr/share/man/man${page.at(-1)}/${page}.gz`), compressed(fromTree(`docs/${page}`)));
   const doc = join(tree, 'usr/share/doc', release.name);
-  for (const document of documents) put(join(doc, document.replace(/^docs\//, '')), fromTree(document));
+  for (const document of documents) put(join(doc, document), fromTree(document)); // they link to each other
   put(join(doc, 'changelog.gz'), compressed(fromTree('CHANGELOG.md')));
   put(join(doc, 'copyright'), notices);
 }
@@ -72,8 +72,8 @@ Description: ${release.description.replace(/^./, first => first.toLowerCase())}
  message that leaves. Only end-to-end encrypted mail passes.
  .
  Installing it starts and enables nothing; services that run already are
- restarted. A program that was in /usr/local/bin under this name comes back
- when the package is removed.
+ restarted. A program that was at /usr/local/bin/filtermail is kept beside it
+ and comes back when the package is removed.
 `;
 }
 

@@ -6,6 +6,11 @@ import { noticesOf } from './notices.ts';
 import { fromTree, homepage, nodeFlags, put, release, run } from './release.ts';
 
 const manPages = ['filtermail.1', 'chatmail.ini.5'];
+/** Where they are in the tree: they link to each other. */
+const documents = [
+  ...['README.md', 'CHANGELOG.md', 'LICENSE', 'chatmail.ini.example'],
+  ...['docs/replace.md', 'docs/operate.md'],
+];
 
 /** Makes it in the directory `work`; its path. */
 export async function makeNpmPackage(bundle: Bundle, work: string): Promise<string> {
@@ -15,8 +20,7 @@ export async function makeNpmPackage(bundle: Bundle, work: string): Promise<stri
   put(join(tree, bundle.program), `#!/usr/bin/env -S node ${nodeFlags.join(' ')}\n${program}`, 0o755);
   put(join(tree, bundle.library), readFileSync(join(bundle.directory, bundle.library)));
   put(join(tree, 'NOTICES.txt'), noticesOf(bundle.packages));
-  for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE', 'chatmail.ini.example'])
-    put(join(tree, file), fromTree(file));
+  for (const document of documents) put(join(tree, document), fromTree(document));
   for (const page of manPages) put(join(tree, page), fromTree(`docs/${page}`));
   const manifest = {
     ...{ name, version, description, license, homepage },

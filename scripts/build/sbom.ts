@@ -48,11 +48,11 @@ function nodeComponent(name: string): Component {
   };
 }
 
-function libraryComponent({ path, name, version, license }: Package): Component {
+function libraryComponent({ path, name, version, license, inlined }: Package): Component {
   return {
     ...identified('library', name, version),
     licenses: licensed(license),
-    hashes: hashesOf(locked(path).integrity),
+    ...(!inlined && { hashes: hashesOf(locked(path).integrity) }),
   };
 }
 

@@ -7,13 +7,13 @@ import { before, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { dist, names, place, root, run, version } from './packages.ts';
 
-const documents = ['README.md', 'changelog.gz', 'chatmail.ini.example', 'copyright', 'operate.md', 'replace.md'];
+const documents = ['README.md', 'chatmail.ini.example', 'docs/operate.md', 'docs/replace.md'];
 const manPages = { 'filtermail.1': 'man1', 'chatmail.ini.5': 'man5' };
-const units = readdirSync(join(root, 'systemd'));
+const units = readdirSync(join(root, 'systemd')).filter(name => name.endsWith('.service'));
 const expected = [
-  '-rwxr-xr-x ./usr/local/bin/filtermail',
+  '-rwxr-xr-x ./usr/lib/filtermail/filtermail',
   ...units.map(unit => `-rw-r--r-- ./usr/lib/systemd/system/${unit}`),
-  ...documents.map(document => `-rw-r--r-- ./usr/share/doc/filtermail/${document}`),
+  ...[...documents, 'changelog.gz', 'copyright'].map(document => `-rw-r--r-- ./usr/share/doc/filtermail/${document}`),
   ...Object.entries(manPages).map(([page, section]) => `-rw-r--r-- ./usr/share/man/${section}/${page}.gz`),
 ];
 
@@ -54,7 +54,10 @@ export function testDeb(): void {
       });
 
       test('is made of what is in the tree and in dist', () => {
-        assert.ok(read('usr/local/bin/filtermail').equals(readFileSync(join(dist, names.single(arch)))), 'program');
+        assert.ok(
+          read('usr/lib/filtermail/filtermail').equals(readFileSync(join(dist, names.single(arch)))),
+          'program',
+        );
         for (const unit of units)
           assert.deepEqual(read(`usr/lib/systemd/system/${unit}`), readFileSync(join(root, 'systemd', unit)));
         for (const [page, section] of Object.entries(manPages))
@@ -68,7 +71,12 @@ export function testDeb(): void {
         assert.equal(copyright, readFileSync(join(dist, names.notices), 'utf8'));
       });
 
-      test('its units run the program where it is', () => {
+      test('its documents lie as in the tree: links between them work', () => {
+        for (const document of documents)
+          assert.deepEqual(read(`usr/share/doc/filtermail/${document}`), readFileSync(join(root, document)));
+      });
+
+      test('its units run the program where postinst puts it', () => {
         for (const unit of units)
           assert.match(
             read(`usr/lib/systemd/system/${unit}`).toString(),

@@ -36,6 +36,11 @@ export function testNpmPackage(): void {
   test('comes with documents and the licences of all that is in it', () => {
     for (const name of ['README.md', 'CHANGELOG.md', 'LICENSE', 'chatmail.ini.example'])
       assert.ok(existsSync(join(installed, name)), name);
+    for (const name of ['README.md', 'docs/replace.md', 'docs/operate.md']) {
+      const links = readFileSync(join(installed, name), 'utf8').matchAll(/\]\(([^)#:]+\.(?:md|example))/g);
+      for (const [, link = ''] of links)
+        assert.ok(existsSync(join(installed, dirname(name), link)), `${name}: ${link}`);
+    }
     for (const page of ['man1/filtermail.1', 'man5/chatmail.ini.5'])
       assert.ok(existsSync(join(prefix, 'share/man', page)), page);
     const notices = readFileSync(join(installed, 'NOTICES.txt'), 'utf8');

@@ -1,7 +1,7 @@
 // What `npm run build` makes: complete, the same every time, and each package installed and put to work.
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { testBareDebian } from './bare-debian.ts';
@@ -32,9 +32,19 @@ describe('dist', () => {
     await run('sh', ['-c', 'cd "$0" && sha256sum --check --strict --quiet SHA256SUMS', dist]);
   });
 
-  test('a second build elsewhere, under another umask, makes the same octets', async () => {
+  test('a second build elsewhere, under another umask and after one that was killed, makes the same files', async () => {
     const again = place('again');
+    mkdirSync(join(again, '.work'));
+    writeFileSync(join(again, '.work/left'), 'of a build that was killed');
     await build(again, '077');
+    const modes = (directory: string) =>
+      readdirSync(directory).map(name => [name, (statSync(join(directory, name)).mode & 0o777).toString(8)]);
+    const singles = ['x64', 'arm64'].map(names.single);
+    assert.deepEqual(
+      modes(dist),
+      readdirSync(dist).map(name => [name, singles.includes(name) ? '755' : '644']),
+    );
+    assert.deepEqual(modes(again), modes(dist));
     assert.equal(
       readFileSync(join(again, 'SHA256SUMS'), 'utf8'),
       readFileSync(join(dist, 'SHA256SUMS'), 'utf8'),

@@ -1,7 +1,7 @@
 // A program at its work, in each mode: its first line, what the kernel calls it, one message, and its end.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Binary, type Launch, type Mode } from '../loopback/binary.ts';
 import { sendOne } from '../loopback/client.ts';
 import { author, letter, publish, sealedBy } from '../loopback/incoming-mail.ts';
@@ -31,7 +31,12 @@ export async function serve(site: Site, mode: Mode, start: Start): Promise<Binar
   const filter = await Binary.serve(site, start, mode);
   assert.equal(filter.log.all[0], `INFO ${names[mode]}: entering serving loop (filtermail ${version})`);
   assert.equal(readFileSync(`/proc/${filter.pid}/comm`, 'latin1'), 'filtermail\n');
+  assert.ok(!threads(filter.pid).includes('SignalInspector\n'), 'SIGUSR1 would open a debugger');
   return filter;
+}
+
+function threads(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).map(task => readFileSync(`/proc/${pid}/task/${task}/comm`, 'latin1'));
 }
 
 /** What is wrong with a command line is told in one line. */
