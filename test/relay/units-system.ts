@@ -36,6 +36,7 @@ export class System implements AsyncDisposable {
     const child = spawn('unshare', ['--mount', '--propagation', 'private', ...script], {
       env: { ...process.env, FIRST: first },
       stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true, // a signal to our group must not keep it from tidying up
     });
     let complaint = '';
     child.stderr.setEncoding('utf8').on('data', text => (complaint += text));

@@ -2,9 +2,9 @@
 // asks over its dict protocol: a line `L<key>` (look-up), answered by `O<value>` (found) or `N` (not there).
 
 import { once } from 'node:events';
-import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
 import { accountsSocket } from './dovecot-files.ts';
 import type { Host } from './host.ts';
 
@@ -15,28 +15,30 @@ export class Accounts implements AsyncDisposable {
   readonly #host: Host;
   readonly #domain: string;
   readonly #mailboxes: string;
-  readonly #owner: number;
 
-  private constructor(host: Host, domain: string, mailboxes: string, owner: number) {
+  private constructor(host: Host, domain: string, mailboxes: string) {
     this.#host = host;
     this.#domain = domain;
     this.#mailboxes = mailboxes;
-    this.#owner = owner;
-    this.#server = createServer(socket => this.#serve(socket));
+    this.#server = createServer(socket => void this.#serve(socket).catch(() => socket.destroy()));
   }
 
-  static async start(host: Host, domain: string, mailboxes: string, owner: number): Promise<Accounts> {
-    const accounts = new Accounts(host, domain, mailboxes, owner);
-    const path = host.path(accountsSocket);
-    mkdirSync(dirname(path), { recursive: true });
-    accounts.#server.listen({ path, readableAll: true, writableAll: true });
+  static async start(host: Host, domain: string, mailboxes: string): Promise<Accounts> {
+    const accounts = new Accounts(host, domain, mailboxes);
+    await host.run(['mkdir', '-p', dirname(accountsSocket)]);
+    accounts.#server.listen({ path: host.path(accountsSocket), readableAll: true, writableAll: true });
     await once(accounts.#server, 'listening');
     return accounts;
   }
 
-  /** Where the messages and marks of an address are, as found from here. */
+  /** Where the messages and marks of an address are, in the host. */
   directory(address: string): string {
-    return this.#host.path(`${this.#mailboxes}/${address}`);
+    return `${this.#mailboxes}/${address}`;
+  }
+
+  /** An admin takes an account out of circulation, or gives it back. */
+  async disable(address: string, disabled: boolean): Promise<void> {
+    await this.#host.run([...(disabled ? ['touch'] : ['rm']), `${this.directory(address)}/DISABLED`]);
   }
 
   /** As if it had never been there; its messages stay. */
@@ -44,35 +46,30 @@ export class Accounts implements AsyncDisposable {
     this.#passwords.delete(address);
   }
 
-  #serve(socket: Socket): void {
+  async #serve(socket: Socket): Promise<void> {
     this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket)).on('error', () => socket.destroy());
-    let rest = '';
-    socket.setEncoding('utf8').on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line.startsWith('L')) socket.write(`${this.#look(line.slice(1))}\n`);
-    });
+    socket.on('close', () => this.#sockets.delete(socket));
+    for await (const line of createInterface({ input: socket })) {
+      if (line.startsWith('L')) socket.write(`${await this.#look(line.slice(1))}\n`);
+    }
   }
 
-  #look(line: string): string {
+  async #look(line: string): Promise<string> {
     const [, type = '', key = ''] = /^shared\/(userdb|passdb)\/([^\t]*)/.exec(line) ?? [];
     const parts = key.split('"').map(part => part.replaceAll(/\\(.)/g, '$1'));
     const [address = '', password] = type === 'passdb' ? [parts[1], parts[0]] : parts;
-    if (password !== undefined) this.#create(address, password);
+    if (password !== undefined) await this.#create(address, password);
     const right = this.#passwords.get(address);
     if (right === undefined) return 'N';
-    const value = { addr: address, home: `${this.#mailboxes}/${address}`, uid: 'vmail', gid: 'vmail' };
+    const value = { addr: address, home: this.directory(address), uid: 'vmail', gid: 'vmail' };
     return `O${JSON.stringify({ ...value, ...(type === 'passdb' && { password: right }) })}`;
   }
 
-  #create(address: string, password: string): void {
+  async #create(address: string, password: string): Promise<void> {
     if (!address.endsWith(`@${this.#domain}`) || this.#passwords.has(address)) return;
     this.#passwords.set(address, password);
-    const directory = this.directory(address);
-    mkdirSync(directory, { mode: 0o700 });
-    writeFileSync(`${directory}/enforceE2EEincoming`, '');
-    for (const path of [directory, `${directory}/enforceE2EEincoming`]) chownSync(path, this.#owner, this.#owner);
+    const script = 'umask 077; mkdir "$0" && touch "$0/enforceE2EEincoming" && chown -R vmail:vmail "$0"';
+    await this.#host.run(['sh', '-c', script, this.directory(address)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,13 +1,13 @@
 // A chatmail relay in a host of its own.
 
 import { generateKeyPairSync } from 'node:crypto';
-import { chmodSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import type { Certificate } from '../../peers/authority.ts';
 import { Accounts } from './accounts.ts';
 import { dovecotFiles } from './dovecot-files.ts';
-import type { Files } from './files.ts';
-import type { Host } from './host.ts';
+import { checkoutInHost, type Host } from './host.ts';
 import type { Addresses } from './network.ts';
 import { chatmailIni, nginxFiles, opendkimFiles, selector, unboundFiles } from './other-files.ts';
 import { certificate as certificatePaths, maillog, postfixFiles } from './postfix-files.ts';
@@ -16,7 +16,6 @@ import { type Program, Service } from './service.ts';
 const filter = '/usr/local/bin/filtermail';
 const config = '/usr/local/lib/chatmaild/chatmail.ini';
 const milter = '/var/spool/postfix/opendkim/opendkim.sock';
-const vmail = 5000;
 
 export const modes = ['outgoing', 'incoming', 'transport'] as const;
 export type Mode = (typeof modes)[number];
@@ -83,19 +82,10 @@ export class ChatmailRelay implements AsyncDisposable {
   static async start(host: Host, setup: Setup): Promise<ChatmailRelay> {
     const { domain } = setup.plan.place;
     const mailboxes = `/home/vmail/mail/${domain}`;
-    await host.run([
-      'useradd',
-      '--uid',
-      String(vmail),
-      '--user-group',
-      '--home-dir',
-      '/home/vmail',
-      '--create-home',
-      'vmail',
-    ]);
+    await host.run(['sh', '-c', 'id vmail || useradd --user-group --home-dir /home/vmail vmail']);
     await host.run(['usermod', '--append', '--groups', 'opendkim', 'postfix']);
     await host.run(['install', '-d', '-o', 'vmail', '-g', 'vmail', '-m', '755', '/home/vmail/mail', mailboxes]);
-    write(host, {
+    await host.write({
       ...postfixFiles(domain),
       ...dovecotFiles(mailboxes),
       ...nginxFiles(domain),
@@ -110,10 +100,9 @@ export class ChatmailRelay implements AsyncDisposable {
     await host.run(['chown', '-R', 'opendkim', '/etc/dkimkeys']);
     await host.run(['chmod', '-R', 'go=', '/etc/dkimkeys']);
     await host.run(['/usr/lib/postfix/configure-instance.sh', '-']);
-    rmSync(host.path(filter), { force: true });
-    symlinkSync(setup.program, host.path(filter));
+    await install(host, setup.program);
 
-    const accounts = await Accounts.start(host, domain, mailboxes, vmail);
+    const accounts = await Accounts.start(host, domain, mailboxes);
     const start = (name: Name) => Service.start(host, programs[name]);
     // As a relay boots: what others need comes first.
     const unbound = await start('unbound');
@@ -161,15 +150,14 @@ function filtermail(mode: Mode): Program {
   };
 }
 
-function write(host: Host, files: Files): void {
-  for (const [path, text] of Object.entries(files)) {
-    const there = host.path(path);
-    mkdirSync(dirname(there), { recursive: true });
-    // It may be a link, which would be followed from here.
-    rmSync(there, { force: true });
-    writeFileSync(there, text);
-    chmodSync(there, 0o644);
-    // Postfix waits until a file was not changed for a second before it trusts it.
-    utimesSync(there, 0, 0);
+/** A program of this checkout needs what is beside it; another one is alone. */
+async function install(host: Host, program: string): Promise<void> {
+  if (program.startsWith(`${checkoutInHost}/`)) {
+    await host.run(['ln', '-sf', program, filter]);
+    return;
   }
+  const copy = host.spawn(['sh', '-c', 'rm -f "$0"; cat >"$0" && chmod 755 "$0"', filter]);
+  const closed = once(copy, 'close');
+  await pipeline(createReadStream(program), copy.stdin);
+  await closed;
 }

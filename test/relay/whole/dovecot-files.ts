@@ -1,7 +1,7 @@
 // Dovecot 2.3 as on a chatmail relay: IMAP for the people, LMTP for Postfix, logins for both, quota. Who has an account, the account
 // service knows, over Dovecot's dict protocol.
 
-import type { Files } from './files.ts';
+import type { Files } from './host.ts';
 import { certificate } from './postfix-files.ts';
 
 export const accountsSocket = '/run/accounts/dict.sock';

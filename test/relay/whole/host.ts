@@ -6,7 +6,7 @@
 // kernel takes away all others, the mounts, the files and the network.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -27,12 +27,14 @@ const namespaces = ['--mount', '--uts', '--ipc', '--net', '--pid'];
 // /mnt is there on every Debian; what is mounted on it is seen in this mount namespace only.
 const first = `
   set -e
+  cd "$2" # it may be below /mnt
   mount -t tmpfs tmpfs /mnt
   mkdir /mnt/upper /mnt/work /mnt/root
+  exec 3</mnt/upper
   mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+  mkdir -p /mnt/root${checkoutInHost}
+  mount --no-canonicalize --bind . /mnt/root${checkoutInHost}
   cd /mnt/root
-  mkdir -p .${checkoutInHost}
-  mount --bind "$2" .${checkoutInHost}
   mount --rbind /dev dev
   mount -t proc proc proc
   mount -t sysfs sysfs sys
@@ -45,6 +47,12 @@ const first = `
   echo ready
   read -r || true
 `;
+
+// From inside: a link on the way would lead out of the host from here. Postfix trusts a file that was not changed for a second.
+const writeFile = 'mkdir -p "$(dirname "$0")"; rm -f "$0"; cat >"$0"; chmod 644 "$0"; touch -d @0 "$0"';
+
+/** Texts by their paths in a host. */
+export type Files = Readonly<Record<string, string>>;
 
 export type SpawnOptions = Readonly<{ env?: Readonly<Record<string, string>>; cwd?: string }>;
 
@@ -82,7 +90,12 @@ export class Host implements AsyncDisposable {
     return `/proc/${this.pid}/root${inside}`;
   }
 
-  spawn(argv: readonly string[], { env = {}, cwd = '/' }: SpawnOptions = {}): ChildProcess {
+  /** Where the files that differ from those of this machine are found from here; the first process has it open. */
+  get changes(): string {
+    return `/proc/${this.pid}/fd/3`;
+  }
+
+  spawn(argv: readonly string[], { env = {}, cwd = '/' }: SpawnOptions = {}): ChildProcessWithoutNullStreams {
     const child = spawn('nsenter', [`--target=${this.pid}`, ...namespaces, `--wdns=${cwd}`, '--', ...argv], {
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -96,7 +109,6 @@ export class Host implements AsyncDisposable {
   /** Its output, once it has ended well. */
   async run(argv: readonly string[], input = ''): Promise<string> {
     const child = this.spawn(argv);
-    assert.ok(child.stdin && child.stdout && child.stderr);
     let [output, complaint] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', text => (output += text));
     child.stderr.setEncoding('utf8').on('data', text => (complaint += text));
@@ -104,6 +116,11 @@ export class Host implements AsyncDisposable {
     const [status] = await once(child, 'close');
     assert.equal(status, 0, `${this.name}: ${argv.join(' ')}\n${complaint}${output}`);
     return output;
+  }
+
+  /** Files with these texts, by their paths; what was there, a link too, goes. */
+  async write(files: Files): Promise<void> {
+    for (const [path, text] of Object.entries(files)) await this.run(['sh', '-euc', writeFile, path], text);
   }
 
   /** In its network alone, with the programs and files of this machine. */

@@ -29,6 +29,13 @@ export function connect(hosts: readonly Host[]): void {
   }
 }
 
-export function cutIpv6(host: Host, index: number): void {
-  host.network('ip', 'address', 'del', `${addresses(index).ipv6}/64`, 'dev', 'eth0');
+export type Family = keyof Addresses;
+
+/** What `host` sends to that address vanishes. */
+export function cut(host: Host, address: string): void {
+  host.network('ip', 'neighbour', 'replace', address, 'lladdr', '02:00:00:00:00:01', 'dev', 'eth0', 'nud', 'permanent');
+}
+
+export function mend(host: Host, address: string): void {
+  host.network('ip', 'neighbour', 'del', address, 'dev', 'eth0');
 }

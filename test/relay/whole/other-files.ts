@@ -1,6 +1,6 @@
 // What stands around Postfix and Dovecot on a chatmail relay: nginx, OpenDKIM, a resolver, and chatmail.ini.
 
-import type { Files } from './files.ts';
+import type { Files } from './host.ts';
 import { certificate } from './postfix-files.ts';
 
 export const selector = 'opendkim';

@@ -2,19 +2,23 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { assertLog } from '../../loopback/binary.ts';
+import { readable, sealed } from '../mail.ts';
+import { openMailbox } from './burst.ts';
 import { type ChatmailRelay, modes } from './chatmail-relay.ts';
 import { type Account, type Core, cores } from './delta-chat.ts';
-import { checkoutInHost } from './host.ts';
+import { checkoutInHost, inHost } from './host.ts';
 import { describeRelays } from './requirements.ts';
-import { type Choices, TwoRelays } from './two-relays.ts';
+import type { Sending } from './send.ts';
+import { TwoRelays } from './two-relays.ts';
 
 /** Nobody here is to wait for the rate of one sender. */
 const settings = { max_user_send_per_minute: 600, max_user_send_burst_size: 100 };
 
-export function people(name: string, choices: Choices = {}): void {
+/** `program` makes the filter, where it is not that of this checkout. */
+export function people(name: string, program?: () => Promise<string>): void {
   describeRelays(name, () => {
     let world: TwoRelays;
     let [newest, first]: [Core, Core] = [] as never;
@@ -22,7 +26,7 @@ export function people(name: string, choices: Choices = {}): void {
     let [alice, bob, olga]: [Account, Account, Account] = [] as never;
 
     before(async () => {
-      world = await TwoRelays.start({ settings, ...choices });
+      world = await TwoRelays.start({ settings, program: await program?.() });
       [newest, first] = await Promise.all([world.core(), world.core(cores(checkoutInHost)[1])]);
       [alice, bob, olga] = await Promise.all([
         world.signUp(newest, world.one, 'alice'),
@@ -91,8 +95,10 @@ export function people(name: string, choices: Choices = {}): void {
       const path = '/tmp/large.bin';
       const content = randomBytes(20_000_000);
       writeFileSync(world.clients.path(path), content);
-      const carried = carrying(world.one);
+      const before = carrying(world.one);
       await text(alice, bob, 'before it');
+      await before(/sent by HTTPS to two\.test\[/);
+      const carried = carrying(world.one);
       const chat = await alice.chatWith(bob);
       const id = await alice.send(chat, { text: 'the file', file: path, filename: 'large.bin' });
       await alice.delivered(id, 90);
@@ -111,9 +117,11 @@ export function people(name: string, choices: Choices = {}): void {
       );
       const group = await alice.createGroup('ten', []);
       await Promise.all(members.map(member => member.join(alice, group)));
+      const carried = carrying(world.one);
       const id = await alice.send(group, { text: 'hello ten' });
       await alice.delivered(id);
       const heard = await Promise.all(members.map(member => member.received('hello ten')));
+      await carried(/sent by HTTPS to two\.test\[.* \(5 to two\.test/);
       // And an answer to all.
       const [member, message] = [members[0], heard[0]];
       assert.ok(member && message);
@@ -124,15 +132,14 @@ export function people(name: string, choices: Choices = {}): void {
     test('a disabled account neither gets nor sends', async () => {
       const carol = await world.signUp(newest, world.two, 'carol');
       await carol.join(alice);
-      const mark = `${world.two.accounts.directory(carol.address)}/DISABLED`;
-      writeFileSync(mark, '');
+      await world.two.accounts.disable(carol.address, true);
       const logged = { incoming: world.two.log.incoming.mark, outgoing: world.two.log.outgoing.mark };
       const chats = [await alice.chatWith(carol), await carol.chatWith(alice)] as const;
       await alice.delivered(await alice.send(chats[0], { text: 'to nobody' }));
       await world.two.log.incoming.find(/^WARN .*DISABLED/, logged.incoming);
       await carol.delivered(await carol.send(chats[1], { text: 'from nobody' }));
       await world.two.log.outgoing.find(/^WARN .*DISABLED/, logged.outgoing);
-      rmSync(mark);
+      await world.two.accounts.disable(carol.address, false);
       // What is sent later comes; what was sent then has not.
       await text(alice, carol, 'to somebody');
       await text(carol, alice, 'from somebody');
@@ -175,19 +182,42 @@ export function people(name: string, choices: Choices = {}): void {
       });
     });
 
-    test('without nginx by SMTP, without IPv6 by IPv4', async () => {
+    test('what is not encrypted is refused, and what is not from where it says', async () => {
+      const mailbox = await openMailbox(world.one);
+      const send = async (sending: Omit<Sending, 'from' | 'to'>) => {
+        const [from, to] = [mailbox.address, bob.address];
+        const program = [inHost(process.execPath), inHost(`${import.meta.dirname}/send.ts`)];
+        return (await world.clients.run(program, JSON.stringify({ ...sending, from, to }))).trim();
+      };
+      const [open, encrypted] = [readable({ from: mailbox.address }, 'Hello'), sealed({ from: mailbox.address })];
+      const login = { user: mailbox.address, pass: mailbox.password };
+      const atHome = { host: 'one.test', port: 465, login };
+      const elsewhere = { host: 'two.test', port: 25 };
+      assert.equal(await send({ ...atHome, raw: String(open) }), '523 Encryption Needed: Invalid Unencrypted Mail');
+      assert.equal(await send({ ...elsewhere, raw: String(open) }), '523 Encryption Needed: Invalid Unencrypted Mail');
+      assert.equal(await send({ ...elsewhere, raw: String(encrypted) }), '554 5.7.1 No DKIM signature found');
+      assert.match(await send({ ...atHome, raw: String(encrypted) }), /^250 2\.0\.0 Ok: queued as /);
+    });
+
+    test('without nginx by SMTP; without IPv4 by IPv6, without IPv6 by IPv4', async () => {
       await world.two.service('nginx').stop();
       const bySmtp = carrying(world.one);
       await text(alice, bob);
       await bySmtp(/sent by SMTP to two\.test\[/);
       await world.two.service('nginx').start();
-      // It has learned that HTTPS is of no use there: a new one has not.
-      await world.one.service('transport').stop();
-      await world.one.service('transport').start();
-      world.cutIpv6(world.two);
-      const byIpv4 = carrying(world.one);
-      await text(alice, bob);
-      await byIpv4(/sent by HTTPS to two\.test\[192\.0\.2\.3\]/);
+      for (const [cut, other] of [
+        ['ipv4', /sent by HTTPS to two\.test\[fd55::3\]/],
+        ['ipv6', /sent by HTTPS to two\.test\[192\.0\.2\.3\]/],
+      ] as const) {
+        world.cut(cut);
+        // Kept connections would go on for a while.
+        await world.one.service('transport').stop();
+        await world.one.service('transport').start();
+        const carried = carrying(world.one);
+        await text(alice, bob);
+        await carried(other);
+        world.mend(cut);
+      }
     });
 
     test('the logs are ones', () => {

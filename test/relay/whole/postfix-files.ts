@@ -1,7 +1,7 @@
 // Postfix as on a chatmail relay: submission with logins of Dovecot's, port 25, both before the filter; two services that take back
 // what has passed; all that leaves goes to the filter's transport by LMTP.
 
-import type { Files } from './files.ts';
+import type { Files } from './host.ts';
 
 export const certificate = { cert: '/etc/ssl/relay/cert.pem', key: '/etc/ssl/relay/key.pem' } as const;
 export const maillog = '/var/log/mail.log';

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { checkout } from './host.ts';
 
 const programs = {
   '/usr/sbin/postfix': 'postfix',
-  '/usr/sbin/dovecot': 'dovecot-imapd',
+  '/usr/lib/dovecot/imap': 'dovecot-imapd',
   '/usr/lib/dovecot/lmtp': 'dovecot-lmtpd',
   '/usr/sbin/nginx': 'nginx-light',
   '/usr/sbin/opendkim': 'opendkim',
@@ -16,6 +17,22 @@ const programs = {
   '/sbin/ip': 'iproute2',
   '/usr/bin/nsenter': 'util-linux',
 } as const;
+
+/** What hosts see of this machine and write in their view of it. */
+const shown = [
+  ...[
+    '/etc',
+    '/etc/dovecot',
+    '/etc/nginx',
+    '/etc/postfix',
+    '/etc/ssl',
+    '/etc/unbound',
+    '/usr',
+    '/usr/local',
+    '/usr/local/bin',
+  ],
+  ...['/var', '/var/lib', '/var/log', '/var/spool', '/var/spool/postfix'],
+];
 
 /** Why there can be no whole relays here, each reason with what would mend it; none when there can. */
 export function missing(): string[] {
@@ -26,6 +43,13 @@ export function missing(): string[] {
   if (dovecot && !dovecot.startsWith('2.3.')) {
     reasons.push(`Dovecot is ${dovecot.trim()}: the configuration of the tests is for 2.3, that of Debian 12`);
   }
+  for (const path of shown) {
+    if (!existsSync(path)) continue;
+    const real = realpathSync(path);
+    if (real !== path) reasons.push(`${path} is a symbolic link, which would lead out of a host`);
+    else if (statSync(path).dev !== statSync('/').dev)
+      reasons.push(`${path} is a file system of its own, which a view of / lacks`);
+  }
   if (process.getuid?.() !== 0) return [...reasons, 'namespaces and overlays are made by root only'];
   const overlay =
     'mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir u w r && mount -t overlay overlay -o lowerdir=/,upperdir=u,workdir=w r';
@@ -33,12 +57,14 @@ export function missing(): string[] {
     'no namespaces (unshare --mount --uts --ipc --net --pid)': 'true',
     'no overlay of the root directory': overlay,
     'no bridge (ip link add type bridge)': 'ip link add name bridge type bridge',
+    'no IPv6': 'ip address add fd55::1/64 dev lo',
+    'this checkout cannot be entered by other users': `cd ${JSON.stringify(checkout)} && exec setpriv --reuid=nobody --clear-groups test -x bin/filtermail`,
     'no pairs of network devices (ip link add type veth)': 'ip link add name one type veth peer name two',
   };
   const isolated = ['--mount', '--uts', '--ipc', '--net', '--pid', '--fork', '--propagation', 'private', 'sh', '-c'];
   const failing = Object.entries(tries).flatMap(([reason, command]) => {
-    const { status, stderr } = spawnSync('unshare', [...isolated, command], { encoding: 'utf8' });
-    return status === 0 ? [] : [`${reason}: ${stderr.trim()}`];
+    const { status, stderr, error } = spawnSync('unshare', [...isolated, command], { encoding: 'utf8' });
+    return status === 0 ? [] : [`${reason}: ${stderr?.trim() ?? error?.message}`];
   });
   return [...reasons, ...failing];
 }

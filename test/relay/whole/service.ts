@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { eventually } from '../../loopback/eventually.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Lines } from '../lines.ts';
 import { childOf, type Host, type SpawnOptions } from './host.ts';
 
@@ -18,13 +17,18 @@ export type Program = SpawnOptions &
     log?: string;
   }>;
 
+const untilSocket = 'until [ -S "$0" ]; do sleep 0.02; done';
+
+/** `RestartSec=` of the units. */
+const restartMs = 100;
+
 export class Service {
   /** Of all its runs. */
   readonly log: Lines;
   readonly #host: Host;
   readonly #program: Program;
   #process: ChildProcess | undefined;
-  #closed: Promise<unknown> = Promise.resolve();
+  #closed: Promise<unknown[]> = Promise.resolve([]);
   #wanted = false;
   /** How often it was started again because it had ended. */
   restarts = 0;
@@ -32,7 +36,8 @@ export class Service {
   private constructor(host: Host, program: Program) {
     this.#host = host;
     this.#program = program;
-    this.log = program.log ? following(host.path(program.log)) : new Lines();
+    this.log = new Lines();
+    if (program.log) this.log.read(host.spawn(['sh', '-c', ': >"$0"; exec tail -n +1 -F "$0"', program.log]).stdout);
   }
 
   static async start(host: Host, program: Program): Promise<Service> {
@@ -43,13 +48,21 @@ export class Service {
 
   /** Resolves when it is at work. */
   async start(): Promise<void> {
-    this.#wanted = true;
-    const { ready } = this.#program;
-    const mark = this.log.mark;
-    if (typeof ready === 'string') rmSync(this.#host.path(ready), { force: true });
+    const { mark } = this.log;
+    const { name, ready } = this.#program;
+    if (typeof ready === 'string') await this.#host.run(['rm', '-f', ready]);
     this.#spawn();
-    if (typeof ready === 'string') await eventually(() => assert.ok(existsSync(this.#host.path(ready)), ready));
-    else await this.log.find(ready, mark);
+    const atWork =
+      typeof ready === 'string' ? this.#host.run(['sh', '-c', untilSocket, ready]) : this.log.find(ready, mark);
+    const early = this.#closed.then(([status, signal]) => {
+      if (this.#wanted) return;
+      const said = this.log.since(mark).join('\n');
+      throw new Error(`${this.#host.name}: ${name} ended at once (${signal ?? status}):\n${said}`);
+    });
+    await Promise.race([atWork, early]);
+    this.#wanted = true;
+    atWork.catch(() => undefined);
+    early.catch(() => undefined);
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
@@ -84,15 +97,13 @@ export class Service {
     this.log.read(child.stderr);
     this.#process = child;
     this.#closed = once(child, 'exit');
-    void this.#closed.then(() => {
-      if (!this.#wanted) return;
-      this.restarts++;
-      this.#spawn();
-    });
+    void this.#closed.then(() => this.#again());
   }
-}
 
-function following(path: string): Lines {
-  writeFileSync(path, '');
-  return Lines.follow(path)[0];
+  async #again(): Promise<void> {
+    if (!this.#wanted) return;
+    this.restarts++;
+    await sleep(restartMs);
+    if (this.#wanted) this.#spawn();
+  }
 }

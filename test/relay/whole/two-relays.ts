@@ -1,19 +1,19 @@
 // Two chatmail relays and the people who use them, in a network of their own.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { binary } from '../../loopback/binary.ts';
 import { Authority } from '../../peers/authority.ts';
 import { ChatmailRelay, Plan } from './chatmail-relay.ts';
 import { type Account, type Binary, Core, cores, type Login } from './delta-chat.ts';
 import { checkoutInHost, Host, inHost } from './host.ts';
-import { addresses, connect, cutIpv6 } from './network.ts';
+import { addresses, connect, cut, type Family, mend } from './network.ts';
 
 export const domains = ['one.test', 'two.test'] as const;
 
 export type Choices = Readonly<{
   /** The filter; that of this checkout unless it says otherwise. */
-  program?: string;
+  program?: string | undefined;
   /** Further keys of both chatmail.ini. */
   settings?: Readonly<Record<string, string | number>>;
 }>;
@@ -57,8 +57,7 @@ export class TwoRelays implements AsyncDisposable {
     const relays = (await Promise.all(plans.map(relay))) as [ChatmailRelay, ChatmailRelay];
     // Clients find the relays without a resolver.
     const known = plans.map(({ place }) => `${place.addresses.ipv4} ${place.domain}\n`).join('');
-    rmSync(clients.path('/etc/hosts'), { force: true });
-    writeFileSync(clients.path('/etc/hosts'), known);
+    await clients.write({ '/etc/hosts': known });
     return new TwoRelays(clients, relays, started.move());
   }
 
@@ -78,9 +77,13 @@ export class TwoRelays implements AsyncDisposable {
     return core.signUp({ address, password, host: domain, displayName: name, ...more });
   }
 
-  /** The IPv6 address of a relay is in DNS still, but nobody answers there. */
-  cutIpv6(relay: ChatmailRelay): void {
-    cutIpv6(relay.host, relay === this.one ? 1 : 2);
+  /** From the first relay the second one cannot be reached by its address of that kind, which is in DNS still. */
+  cut(family: Family): void {
+    cut(this.one.host, addresses(2)[family]);
+  }
+
+  mend(family: Family): void {
+    mend(this.one.host, addresses(2)[family]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

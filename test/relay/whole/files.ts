@@ -1,2 +1,0 @@
-/** Texts by their paths in a host. */
-export type Files = Readonly<Record<string, string>>;
