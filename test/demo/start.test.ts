@@ -33,7 +33,7 @@ test('without a terminal: the table, the log, exit status 0', async () => {
   assertIncoming(output);
   assertTransport(output);
   assert.match(output, /All went as expected\./);
-  assert.match(output, /The filter's log:\n\n {2}INFO .*entering serving loop\n/);
+  assert.match(output, /The filter's log:\n\n {2}INFO .*entering serving loop \(filtermail .*\)\n/);
   assert.match(output, /\n {2}WARN Rejected unencrypted mail from: alice@chat\.example\n/);
   const [tables = ''] = output.split("The filter's log:");
   assert.ok(Math.max(...tables.split('\n').map(line => line.length)) <= 100);

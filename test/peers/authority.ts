@@ -3,7 +3,6 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { undoAtExit } from '../relay/leftovers.ts';
 
 /** In PEM, and as files. */
 export type Certificate = Readonly<{ key: string; cert: string; keyPath: string; certPath: string }>;
@@ -16,12 +15,11 @@ export class Authority implements Disposable {
   readonly path: string;
   readonly #key: string;
   #count = 0;
-  readonly #forget: () => void;
 
   /** Its files are in a directory of their own, in that one. */
   constructor(name = 'filtermail test authority', within = tmpdir()) {
     this.directory = mkdtempSync(join(within, 'filtermail-authority-'));
-    this.#forget = undoAtExit(() => this.#remove());
+    left.add(this.directory);
     this.path = join(this.directory, 'ca.pem');
     this.#key = join(this.directory, 'ca.key');
     try {
@@ -50,13 +48,17 @@ export class Authority implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#remove();
-    this.#forget();
+    remove(this.directory);
+    left.delete(this.directory);
   }
+}
 
-  #remove(): void {
-    rmSync(this.directory, { recursive: true, force: true });
-  }
+/** What nobody has disposed of. */
+const left = new Set<string>();
+process.on('exit', () => left.forEach(remove));
+
+function remove(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
 }
 
 function openssl(...args: readonly string[]): void {
