@@ -21,9 +21,11 @@ const settings = { max_user_send_per_minute: 600, max_user_send_burst_size: 100 
 export function people(name: string, program?: () => Promise<string>): void {
   describeRelays(name, () => {
     let world: TwoRelays;
-    let [newest, first]: [Core, Core] = [] as never;
-    // Of the first relay; of the second, with the newest core and with one of the first series.
-    let [alice, bob, olga]: [Account, Account, Account] = [] as never;
+    let newest: Core;
+    let first: Core;
+    let alice: Account; // of the first relay
+    let bob: Account; // of the second
+    let olga: Account; // of the second, with a core of the first series
 
     before(async () => {
       world = await TwoRelays.start({ settings, program: await program?.() });

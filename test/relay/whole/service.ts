@@ -24,7 +24,7 @@ const restartMs = 100;
 
 export class Service {
   /** Of all its runs. */
-  readonly log: Lines;
+  readonly log = new Lines();
   readonly #host: Host;
   readonly #program: Program;
   #process: ChildProcess | undefined;
@@ -36,12 +36,14 @@ export class Service {
   private constructor(host: Host, program: Program) {
     this.#host = host;
     this.#program = program;
-    this.log = new Lines();
-    if (program.log) this.log.read(host.spawn(['sh', '-c', ': >"$0"; exec tail -n +1 -F "$0"', program.log]).stdout);
   }
 
   static async start(host: Host, program: Program): Promise<Service> {
     const service = new Service(host, program);
+    if (program.log) {
+      await host.run(['sh', '-c', ': >"$0"', program.log]); // without what this machine has logged
+      service.log.read(host.spawn(['tail', '-n', '+1', '-F', program.log]).stdout);
+    }
     await service.start();
     return service;
   }
