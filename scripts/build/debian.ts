@@ -7,7 +7,7 @@ import { chmodSync, readdirSync, readFileSync, statSync, utimesSync } from 'node
 import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Architecture } from './node-binary.ts';
-import { fromTree, homepage, put, release, root, run } from './release.ts';
+import { fromTree, homepage, manPages, put, release, root, run } from './release.ts';
 
 const architectureNames: Readonly<Record<Architecture, string>> = { x64: 'amd64', arm64: 'arm64' };
 
@@ -15,7 +15,6 @@ const architectureNames: Readonly<Record<Architecture, string>> = { x64: 'amd64'
 const depends = 'ca-certificates, libatomic1, libc6 (>= 2.28), libgcc-s1, libstdc++6 (>= 5.2)';
 const recommends = 'postfix';
 
-const manPages = ['filtermail.1', 'chatmail.ini.5'];
 const documents = ['README.md', 'chatmail.ini.example', 'docs/replace.md', 'docs/operate.md'];
 
 /** Makes it in the directory `work`; its path. */

@@ -3,9 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bundle } from './bundle.ts';
 import { noticesOf } from './notices.ts';
-import { fromTree, homepage, nodeFlags, put, release, run } from './release.ts';
+import { fromTree, homepage, manPages, nodeFlags, put, release, run } from './release.ts';
 
-const manPages = ['filtermail.1', 'chatmail.ini.5'];
 /** Where they are in the tree: they link to each other. */
 const documents = [
   ...['README.md', 'CHANGELOG.md', 'LICENSE', 'chatmail.ini.example'],

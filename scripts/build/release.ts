@@ -33,6 +33,8 @@ export const release = {
     return date();
   },
 } as const;
+/** In docs/. */
+export const manPages: readonly string[] = ['filtermail.1', 'chatmail.ini.5'];
 export const homepage = 'https://github.com/chatmail/relay';
 
 /**

@@ -28,6 +28,7 @@ export class Accounts implements AsyncDisposable {
     await host.run(['mkdir', '-p', dirname(accountsSocket)]);
     accounts.#server.listen({ path: host.path(accountsSocket), readableAll: true, writableAll: true });
     await once(accounts.#server, 'listening');
+    accounts.#server.unref(); // after a start that has failed nobody closes it
     return accounts;
   }
 

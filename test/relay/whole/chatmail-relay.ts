@@ -125,7 +125,6 @@ export class ChatmailRelay implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const service of Object.values(this.#services)) service.abandon();
     await this.accounts[Symbol.asyncDispose]();
   }
 }

@@ -54,7 +54,7 @@ const writeFile = 'mkdir -p "$(dirname "$0")"; rm -f "$0"; cat >"$0"; chmod 644 
 /** Texts by their paths in a host. */
 export type Files = Readonly<Record<string, string>>;
 
-export type SpawnOptions = Readonly<{ env?: Readonly<Record<string, string>>; cwd?: string }>;
+export type SpawnOptions = Readonly<{ env?: Readonly<Record<string, string>> }>;
 
 export class Host implements AsyncDisposable {
   readonly name: string;
@@ -85,6 +85,10 @@ export class Host implements AsyncDisposable {
     return new Host(name, keeper);
   }
 
+  get isUp(): boolean {
+    return this.#keeper.stdin?.writable === true && this.#keeper.exitCode === null && this.#keeper.signalCode === null;
+  }
+
   /** Where a file of the host is found from here. */
   path(inside: string): string {
     return `/proc/${this.pid}/root${inside}`;
@@ -95,8 +99,8 @@ export class Host implements AsyncDisposable {
     return `/proc/${this.pid}/fd/3`;
   }
 
-  spawn(argv: readonly string[], { env = {}, cwd = '/' }: SpawnOptions = {}): ChildProcessWithoutNullStreams {
-    const child = spawn('nsenter', [`--target=${this.pid}`, ...namespaces, `--wdns=${cwd}`, '--', ...argv], {
+  spawn(argv: readonly string[], { env = {} }: SpawnOptions = {}): ChildProcessWithoutNullStreams {
+    const child = spawn('nsenter', [`--target=${this.pid}`, ...namespaces, '--wdns=/', '--', ...argv], {
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,

@@ -20,18 +20,9 @@ const programs = {
 
 /** What hosts see of this machine and write in their view of it. */
 const shown = [
-  ...[
-    '/etc',
-    '/etc/dovecot',
-    '/etc/nginx',
-    '/etc/postfix',
-    '/etc/ssl',
-    '/etc/unbound',
-    '/usr',
-    '/usr/local',
-    '/usr/local/bin',
-  ],
-  ...['/var', '/var/lib', '/var/log', '/var/spool', '/var/spool/postfix'],
+  ...['', '/dovecot', '/nginx', '/postfix', '/ssl', '/unbound'].map(path => `/etc${path}`),
+  ...['', '/local', '/local/bin'].map(path => `/usr${path}`),
+  ...['', '/lib', '/log', '/spool', '/spool/postfix'].map(path => `/var${path}`),
 ];
 
 /** Why there can be no whole relays here, each reason with what would mend it; none when there can. */

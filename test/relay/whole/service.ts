@@ -74,11 +74,6 @@ export class Service {
     await closed;
   }
 
-  /** It ends with its host, and the supervisor does not bring it back. */
-  abandon(): void {
-    this.#wanted = false;
-  }
-
   /** The supervisor brings it back. */
   kill(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal);
@@ -102,10 +97,15 @@ export class Service {
     void this.#closed.then(() => this.#again());
   }
 
+  /** It ends with its host. */
+  get #isKept(): boolean {
+    return this.#wanted && this.#host.isUp;
+  }
+
   async #again(): Promise<void> {
-    if (!this.#wanted) return;
+    if (!this.#isKept) return;
     this.restarts++;
     await sleep(restartMs);
-    if (this.#wanted) this.#spawn();
+    if (this.#isKept) this.#spawn();
   }
 }
